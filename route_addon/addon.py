@@ -1,0 +1,119 @@
+"""RouteAddon: mitmproxy's hooks, each handed to the part that knows what to do.
+
+No rules of its own. Every hook fails closed: on an exception the flow keeps no stamp, and the
+guard refuses it.
+"""
+
+import logging
+import os
+
+from mitmproxy import addonmanager, ctx, exceptions, http
+
+from route_addon.carry.faults import describe_fault
+from route_addon.carry.guard import Guard
+from route_addon.carry.resolve import Resolver
+from route_addon.carry.stock import Stock
+from route_addon.core.router import Router
+from route_addon.core.targetmap import TargetMap
+from route_addon.options import IGNORED_ENVIRONMENT, BadOption
+from route_addon.settings import Settings, build_settings
+from route_addon.start import (
+    NAMES,
+    check_host_options,
+    is_set,
+    option_values,
+    refuse_start,
+    register_options,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class RouteAddon:
+    """The router, as mitmproxy sees it.
+
+    Args:
+        guard: The second addon, which is added beside this one and outlives it.
+    """
+
+    name = "route"
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.resolver = Resolver()
+        self.stock = Stock(guard, self.resolver)
+        self.settings: Settings | None = None
+        self.router: Router | None = None
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        """Register the options; a configuration that cannot be used ends the start."""
+        try:
+            register_options(loader, os.environ)
+            check_host_options()
+            self._settle()
+        except BadOption as error:
+            refuse_start(str(error))
+        self.guard.describe = self._describe
+        if self.guard.name not in ctx.master.addons:
+            ctx.master.addons.add(self.guard)
+
+    def configure(self, updated: set[str]) -> None:
+        """Take changed options: all of them, or none.
+
+        Raises:
+            OptionsError: A value that cannot be used; mitmproxy then puts the old ones back.
+        """
+        try:
+            check_host_options()
+            if updated & (NAMES | {"server"}):
+                self._settle()
+        except BadOption as error:
+            raise exceptions.OptionsError(str(error)) from None
+
+    def running(self) -> None:
+        """Tell the operator what deserves a look."""
+        for warning in self.settings.warnings if self.settings is not None else ():
+            logger.warning("%s", warning)
+        for name in IGNORED_ENVIRONMENT:
+            if os.environ.get(name):
+                logger.info("%s is ignored: names are resolved as the system does", name)
+
+    def done(self) -> None:
+        """Let the threads go."""
+        self.resolver.close()
+        self.stock.close()
+
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Decide a live request."""
+        if not flow.live or flow.is_replay is not None or flow.response or flow.error:
+            return
+        try:
+            if self.router is not None:
+                await self.stock.send_request(flow, self.router)
+        except Exception as fault:
+            logger.error("requestheaders failed: %s", describe_fault(fault))
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Mend an upstream's answer."""
+        if not flow.live:
+            return
+        try:
+            if self.router is not None:
+                self.stock.send_answer(flow, self.router)
+        except Exception as fault:
+            logger.error("responseheaders failed: %s", describe_fault(fault))
+            flow.kill()
+
+    def _settle(self) -> None:
+        """Build the settings whole, then put them in force at once."""
+        settings = build_settings(option_values(), is_set, need_keys=ctx.options.server)
+        router, old = self.router, self.settings
+        if router is not None and old is not None and old.cache_key == settings.cache_key:
+            targets = router.targets
+        else:
+            targets = TargetMap(settings.cache_entries, settings.cache_ttl_s)
+        self.router = Router(settings.rules, targets)
+        self.settings = settings
+
+    def _describe(self) -> str:
+        return self.settings.describe() if self.settings is not None else "no settings"

@@ -1,0 +1,160 @@
+"""Between mitmproxy's flows and the core's values, in both directions."""
+
+import ipaddress
+import itertools
+import os
+import time
+from typing import Any
+
+from mitmproxy import connection, http
+
+from route_addon.core.errors import RouteError, Unauthorized
+from route_addon.core.fields import check_values
+from route_addon.core.framing import request_length
+from route_addon.core.locations import POD
+from route_addon.core.messages import (
+    HTTP_2,
+    Decision,
+    Fields,
+    Forward,
+    Peer,
+    RequestHead,
+    Respond,
+)
+from route_addon.core.router import Verdict
+from route_addon.core.targetmap import Verified
+
+EVIDENCE = "route"
+"""The key of a flow's metadata under which a decision is kept, as plain data without secrets."""
+
+_PROCESS_ID = os.urandom(8).hex()
+_numbers = itertools.count()
+
+
+def make_request_id() -> bytes:
+    """A fresh request identifier, unique among all processes."""
+    return f"{_PROCESS_ID}{next(_numbers):08x}".encode("ascii")
+
+
+def read_peer(client: connection.Client) -> Peer:
+    """Who is at the other end of a client connection."""
+    address = client.peername[0].partition("%")[0] if client.peername else "0.0.0.0"
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    port = client.sockname[1] if client.sockname else 0
+    return Peer(str(ip), b"https" if client.tls_established else b"http", port)
+
+
+def read_head(flow: http.HTTPFlow, request_id: bytes) -> RequestHead:
+    """The request head of a flow, as the client sent it.
+
+    Its length is not checked yet: see ``check_head``.
+    """
+    data = flow.request.data
+    is_http2 = data.http_version == b"HTTP/2.0"
+    is_absolute = not is_http2 and data.authority
+    target = b"%s://%s%s" % (data.scheme, data.authority, data.path) if is_absolute else data.path
+    return RequestHead(
+        data.method,
+        target,
+        HTTP_2 if is_http2 else data.http_version,
+        data.authority or None if is_http2 else None,
+        data.headers.fields,
+        0,
+        read_peer(flow.client_conn),
+        request_id,
+    )
+
+
+def check_head(head: RequestHead) -> RequestHead:
+    """The head with its length, once it is certain.
+
+    Raises:
+        RouteError: Control bytes in a value, or a length that is not certain.
+    """
+    check_values(head.fields)
+    lengths = _values(head.fields, b"content-length")
+    codings = _values(head.fields, b"transfer-encoding")
+    return head._replace(length=request_length(head.version, lengths, codings))
+
+
+def _values(fields: Fields, name: bytes) -> list[bytes]:
+    return [value for field_name, value in fields if field_name.lower() == name]
+
+
+def build_response(answer: Respond, method: bytes = b"GET") -> http.Response:
+    """mitmproxy's form of an answer of our own."""
+    now = time.time()
+    length = (b"Content-Length", b"%d" % len(answer.body))
+    return http.Response(
+        http_version=b"HTTP/1.1",
+        status_code=answer.status,
+        reason=b"",
+        headers=http.Headers([*answer.fields, length]),
+        content=b"" if method == b"HEAD" else answer.body,
+        trailers=None,
+        timestamp_start=now,
+        timestamp_end=now,
+    )
+
+
+def write_evidence(flow: http.HTTPFlow, decision: Decision, now: float) -> None:
+    """Keep a decision with its flow: in one line for a person, as data for a program."""
+    location = decision.location.location if decision.location is not None else None
+    evidence: dict[str, Any] = {
+        "time": now,
+        "location": location,
+        "request_id": decision.request_id.decode("ascii"),
+    }
+    if isinstance(decision, Forward):
+        evidence |= {
+            "upstream": decision.upstream,
+            "host": decision.server.host,
+            "port": decision.server.port,
+            "token_source": decision.token_source,
+            "expires": decision.expires,
+        }
+        flow.comment = _describe_forward(decision, now)
+    elif isinstance(decision, Respond):
+        slug = decision.error.slug if decision.error is not None else None
+        evidence |= {"status": decision.status, "slug": slug}
+        flow.comment = describe_answer(decision)
+    flow.metadata[EVIDENCE] = evidence
+
+
+def _describe_forward(decision: Forward, now: float) -> str:
+    server = decision.server.host_and_port.decode("ascii")
+    text = f"{decision.location.location} -> {decision.upstream} {server}"
+    if decision.expires is None:
+        return text
+    return f"{text} · token from {decision.token_source}, {decision.expires - now:.0f} s left"
+
+
+def describe_answer(answer: Respond) -> str:
+    """An answer of our own in one line, for the log and the flow; it holds no secret."""
+    where = answer.location.location if answer.location is not None else "no location"
+    return f"{answer.error or answer.status} · {where} · request {answer.request_id.decode()}"
+
+
+def read_verdict(flow: http.HTTPFlow, token: bytes) -> Verdict | None:
+    """What became of the token when the flow was recorded; None when the flow does not say."""
+    evidence = flow.metadata.get(EVIDENCE)
+    if not isinstance(evidence, dict):
+        return None
+    if evidence.get("upstream") == POD:
+        host, expires = evidence.get("host"), evidence.get("expires")
+        if isinstance(host, str) and isinstance(expires, int | float):
+            return Verdict(token, Verified(host, expires))
+    refusal = _REFUSALS.get(evidence.get("slug"))
+    return Verdict(token, refusal("as recorded")) if refusal is not None else None
+
+
+def _refusals(base: type[RouteError]) -> dict[object, type[RouteError]]:
+    found: dict[object, type[RouteError]] = {base.slug: base}
+    for child in base.__subclasses__():
+        found |= _refusals(child)
+    return found
+
+
+_REFUSALS = _refusals(Unauthorized)

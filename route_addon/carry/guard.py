@@ -1,0 +1,113 @@
+"""The second addon: whatever no carrier of ours has stamped is refused.
+
+mitmproxy survives a script that fails, is edited or is deleted, and goes on as the proxy that it
+then is. The guard is added beside the script, outlives it, and needs nothing of it: a flow
+without a stamp, or an upstream connection without an approval, goes nowhere.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from cachetools import LRUCache
+from mitmproxy import connection, ctx, http
+from mitmproxy.proxy import mode_specs, server_hooks
+from mitmproxy.utils import human
+
+from route_addon.carry.flows import build_response
+from route_addon.core.error_pages import respond_error
+from route_addon.core.errors import Undecided
+
+logger = logging.getLogger(__name__)
+
+type ServerAddress = tuple[str, int]
+
+DEAD_END = "reverse:http://127.0.0.1:9"
+"""The mode that the router runs in: its target is never connected to, every request has its own."""
+
+_POLL_S = 0.01
+
+_MAX_APPROVALS = 256
+"""Approvals kept for one client connection: each is used at once, or not at all."""
+
+
+class Guard:
+    """Refuses what nobody has decided."""
+
+    name = "route_guard"
+
+    def __init__(self) -> None:
+        self.describe: Callable[[], str] = str
+        """What the start line says of the configuration."""
+        self._stamps: WeakKeyDictionary[http.HTTPFlow, ServerAddress | None] = WeakKeyDictionary()
+        self._approved: WeakKeyDictionary[connection.Client, LRUCache[ServerAddress, bool]] = (
+            WeakKeyDictionary()
+        )
+
+    def stamp_answer(self, flow: http.HTTPFlow) -> None:
+        """A carrier has answered this flow itself."""
+        self._stamps[flow] = None
+
+    def stamp_forward(self, flow: http.HTTPFlow, address: ServerAddress) -> None:
+        """A carrier has decided where this flow goes."""
+        self._stamps[flow] = address
+        self._approved.setdefault(flow.client_conn, LRUCache(_MAX_APPROVALS))[address] = True
+
+    async def running(self) -> None:
+        """Become a reverse proxy, and say so once the listener is there.
+
+        Before that mitmproxy listens as a forward proxy, for a moment; ``client_connected``
+        refuses what it accepts then. A listener that fails is logged, which ends the start.
+        """
+        if not ctx.options.server:
+            return
+        if not all(mode.startswith("reverse:") for mode in ctx.options.mode):
+            ctx.options.update(mode=[DEAD_END])
+        servers = ctx.master.addons.get("proxyserver").servers
+        while servers.is_updating:
+            await asyncio.sleep(_POLL_S)
+        addresses = [human.format_address(address) for address in listen_addresses()]
+        if not addresses:
+            logger.error("no listener could be opened")
+            return
+        logger.info("route_addon listens at %s; %s", " and ".join(addresses), self.describe())
+
+    def client_connected(self, client: connection.Client) -> None:
+        """A connection that was accepted before the mode was set would be a forward proxy's."""
+        if not isinstance(client.proxy_mode, mode_specs.ReverseMode):
+            client.error = "not accepted before the router runs"
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """The last addon to see a request's head, and the first to see it whole."""
+        self._check(flow)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """An addon may have changed the destination since."""
+        self._check(flow)
+
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Refuse every upstream connection that no stamped flow stands behind."""
+        approved = self._approved.get(data.client)
+        if approved is None or data.server.address not in approved:
+            data.server.error = "no decision stands behind this connection"
+
+    def _check(self, flow: http.HTTPFlow) -> None:
+        if not flow.live:
+            return
+        stamp = self._stamps.get(flow, ())
+        is_answered = stamp is None and flow.response is not None
+        destination = (flow.request.data.host, flow.request.data.port)
+        if flow.is_replay is None and (is_answered or stamp == destination):
+            return
+        logger.error("undecided: the request was refused")
+        flow.request.stream = False
+        flow.response = build_response(respond_error(Undecided(), b"-"))
+        self.stamp_answer(flow)
+        # A replay's handler asks no hook after this one, but it does ask server_connect.
+        self._approved.pop(flow.client_conn, None)
+
+
+def listen_addresses() -> list[connection.Address]:
+    """The addresses that the router listens at."""
+    return list(ctx.master.addons.get("proxyserver").listen_addrs())

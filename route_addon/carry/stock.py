@@ -1,0 +1,177 @@
+"""The stock carrier: mitmproxy's own HTTP layers, steered through their hooks.
+
+The decision is taken in ``requestheaders``: the flow's destination and head are rewritten there,
+or it is answered. Bodies are streamed in both directions. What these layers cannot do is written
+down in docs/stock.md.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+from mitmproxy.proxy.layers.http import _http1, _http2
+
+from route_addon.carry.challenge import read_challenge
+from route_addon.carry.flows import (
+    build_response,
+    check_head,
+    describe_answer,
+    make_request_id,
+    read_head,
+    write_evidence,
+)
+from route_addon.carry.guard import Guard, listen_addresses
+from route_addon.carry.resolve import Resolver, check_pod_address
+from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
+from route_addon.core.errors import BadAnswer, LengthRequired, RouteError
+from route_addon.core.fields import connection_options
+from route_addon.core.framing import UNTIL_END
+from route_addon.core.locations import POD
+from route_addon.core.messages import (
+    Decision,
+    Field,
+    Forward,
+    RequestHead,
+    Respond,
+    ServeFile,
+    Verify,
+)
+from route_addon.core.router import Router
+
+logger = logging.getLogger(__name__)
+
+_RSA_THREADS = 2
+_BODILESS_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class Stock:
+    """Carries flows by mitmproxy's own layers.
+
+    Args:
+        guard: Told of every flow that has been decided.
+        resolver: For the names of pods.
+    """
+
+    def __init__(self, guard: Guard, resolver: Resolver) -> None:
+        self._guard = guard
+        self._resolver = resolver
+        self._executor = ThreadPoolExecutor(_RSA_THREADS, thread_name_prefix="verify")
+        self._forwards: WeakKeyDictionary[http.HTTPFlow, Forward] = WeakKeyDictionary()
+        hide_error_pages()
+
+    async def send_request(self, flow: http.HTTPFlow, router: Router) -> None:
+        """Decide a flow whose head is there, and rewrite or answer it."""
+        now = time.time()
+        head = read_head(flow, make_request_id())
+        try:
+            head = check_head(head)
+            decision = await self._decide(router, head, now)
+            if isinstance(decision, Forward):
+                flow.request.stream = self._stream(head)
+        except RouteError as error:
+            decision = router.refuse(head, error)
+        if isinstance(decision, ServeFile):
+            decision = read_challenge(decision)
+        write_evidence(flow, decision, now)
+        if isinstance(decision, Forward):
+            self._forward(flow, head, decision)
+        elif isinstance(decision, Respond):
+            self._answer(flow, head, decision)
+
+    def send_answer(self, flow: http.HTTPFlow, router: Router) -> None:
+        """Mend an upstream's answer whose head is there, and let its body stream."""
+        forward = self._forwards.get(flow)
+        if forward is None or flow.response is None:
+            return
+        response = flow.response
+        if response.status_code == SWITCHING_PROTOCOLS and not forward.is_websocket:
+            head = read_head(flow, forward.request_id)
+            flow.response = build_response(router.refuse(head, BadAnswer(), forward.location))
+            return
+        fields = response.headers.fields
+        framing = [field for field in fields if field[0].lower() in _FRAMING]
+        sent = answer_fields(response.status_code, fields, forward)
+        response.headers = http.Headers([*sent, *framing])
+        response.stream = response.status_code != SWITCHING_PROTOCOLS
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _decide(self, router: Router, head: RequestHead, now: float) -> Decision:
+        decision = router.decide(head, now)
+        if isinstance(decision, Verify):
+            loop = asyncio.get_running_loop()
+            verdict = await loop.run_in_executor(self._executor, router.verify, decision.token, now)
+            decision = router.decide(head, now, verdict)
+        if isinstance(decision, Forward) and decision.upstream == POD:
+            decision = await self._resolve(router, decision)
+        return decision
+
+    async def _resolve(self, router: Router, decision: Forward) -> Forward:
+        """The decision with an address in the place of a name: what was checked is connected to."""
+        host, port = decision.server.host, decision.server.port
+        own_ports = frozenset(address[1] for address in listen_addresses())
+        address = (await self._resolver.resolve(host))[0]
+        check_pod_address(router.rules.policy, host, address, port, own_ports)
+        return decision._replace(server=decision.server._replace(host=str(address)))
+
+    @staticmethod
+    def _stream(head: RequestHead) -> bool | Callable[[bytes], bytes]:
+        """How the body streams.
+
+        mitmproxy would send HTTP/2 content without a Content-Length unframed: a second request.
+
+        Raises:
+            LengthRequired: The method has content, and its length is not said.
+        """
+        if head.length != UNTIL_END:
+            return True
+        if head.method not in _BODILESS_METHODS:
+            raise LengthRequired
+        return lambda content: b""
+
+    def _forward(self, flow: http.HTTPFlow, head: RequestHead, decision: Forward) -> None:
+        data = flow.request.data
+        server = decision.server
+        data.host, data.port = server.host, server.port
+        data.scheme = server.scheme
+        data.path = decision.path
+        data.authority = b""
+        data.headers = http.Headers(
+            [(b"Host", decision.host), *decision.fields, *_connection_fields(head)]
+        )
+        self._forwards[flow] = decision
+        self._guard.stamp_forward(flow, (server.host, server.port))
+
+    def _answer(self, flow: http.HTTPFlow, head: RequestHead, decision: Respond) -> None:
+        if decision.error is not None:
+            logger.info("%s", describe_answer(decision))
+        flow.request.stream = False
+        flow.response = build_response(decision, head.method)
+        self._guard.stamp_answer(flow)
+
+
+def _connection_fields(head: RequestHead) -> list[Field]:
+    """The framing as it came, and a ``close`` that mitmproxy's client side reads from the flow."""
+    fields = [field for field in head.fields if field[0].lower() in _FRAMING]
+    values = [value for name, value in head.fields if name.lower() == b"connection"]
+    options = connection_options(values)
+    if b"close" in options and b"upgrade" not in options:
+        fields.append((b"Connection", b"close"))
+    return fields
+
+
+def hide_error_pages() -> None:
+    """Let mitmproxy's own error pages name no address, host or fault: no hook can reach them."""
+    for module in (_http1, _http2):
+        setattr(module, "format_error", _format_error)  # noqa: B010 (not exported, so mypy)
+
+
+def _format_error(status_code: int, message: str) -> bytes:
+    return f"{status_code} The request could not be carried.\n".encode()

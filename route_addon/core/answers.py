@@ -1,0 +1,96 @@
+"""What an upstream's answer may carry to the client. Both carriers use it."""
+
+import re
+from functools import lru_cache
+
+from route_addon.core.authority import parse_authority, same_authority
+from route_addon.core.error_pages import SECURITY_FIELDS
+from route_addon.core.fields import HOP_BY_HOP, Fate, connection_options
+from route_addon.core.messages import Field, Fields, Forward
+
+_DROPPED = HOP_BY_HOP | {b"server", b"x-powered-by", b"content-length"}
+_SECURITY = {name.lower(): (name, value) for name, value in SECURITY_FIELDS}
+_NOTED_AND_SENT = frozenset({b"location", b"refresh", *_SECURITY})
+
+_URL = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_REFRESH = re.compile(rb"([^;]*;\s*url\s*=\s*[\"']?)(.*)", re.IGNORECASE | re.DOTALL)
+
+_NOT_NAMED = frozenset({b"close", b"keep-alive", b"upgrade", *_SECURITY})
+"""Options that name no field, or one that a Connection field cannot take away."""
+
+SWITCHING_PROTOCOLS = 101
+
+
+@lru_cache(maxsize=1024)
+def find_fate(name: bytes) -> Fate | None:
+    """What becomes of an answer's field with this name, in any case; None when it is sent."""
+    lower = name.lower()
+    if lower in _DROPPED or lower.startswith(b"x-accel-"):
+        return Fate(lower if lower == b"connection" else b"", is_sent=False)
+    return Fate(lower, is_sent=True) if lower in _NOTED_AND_SENT else None
+
+
+def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
+    """The fields of the answer that leaves.
+
+    Args:
+        status: The upstream's status.
+        fields: The upstream's fields.
+        forward: The decision that the request was sent by.
+
+    Returns:
+        All fields but the framing's (Content-Length, Transfer-Encoding), which are the carrier's:
+        connection fields and what tells of the upstream's software leave, the security fields
+        are added where missing, Location and Refresh that name the upstream are mended.
+    """
+    sent: list[Field] = []
+    missing = dict(_SECURITY)
+    connection: list[bytes] = []
+    for field in fields:
+        known = find_fate(field[0])
+        if known is None:
+            sent.append(field)
+        elif known.is_sent:
+            if missing.pop(known.noted_as, None) is None:
+                field = (field[0], mend(known.noted_as, field[1], forward))
+            sent.append(field)
+        elif known.noted_as:
+            connection.append(field[1])
+    if connection:
+        named = connection_options(connection) - _NOT_NAMED
+        if named:
+            sent = [field for field in sent if field[0].lower() not in named]
+    sent.extend(missing.values())
+    if status == SWITCHING_PROTOCOLS:
+        sent += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+    return sent
+
+
+def mend(name: bytes, value: bytes, forward: Forward) -> bytes:
+    """Mend a Location or a Refresh (nginx's ``proxy_redirect``).
+
+    A URL of the upstream's own gets the client's scheme and authority, and the prefix that the
+    location took away. Any other stays as it is.
+    """
+    if name == b"refresh":
+        match = _REFRESH.fullmatch(value)
+        return match[1] + _mend_url(match[2], forward) if match is not None else value
+    return _mend_url(value, forward)
+
+
+def _mend_url(url: bytes, forward: Forward) -> bytes:
+    match = _URL.fullmatch(url)
+    if match is None:
+        return url
+    server = forward.server
+    scheme = (match[1] or server.scheme).lower()
+    authority = parse_authority(match[2])
+    own = parse_authority(server.host_and_port)
+    if authority is None or own is None or not same_authority(scheme, authority, own):
+        return url
+    path = match[3] if match[3].startswith(b"/") else b"/" + match[3]
+    if forward.location.path == "prefix replaced":
+        path = forward.location.location.rstrip("/").encode("ascii") + path
+    if not forward.origin.authority:
+        return path
+    return b"%s://%s%s" % (forward.origin.scheme, forward.origin.authority, path)

@@ -1,0 +1,316 @@
+"""The decision: a request head and a time go in, a ``Decision`` comes out.
+
+``Router.decide`` is total: whatever is known to be wrong with a request is a ``Respond``. It
+reads no clock, touches no socket, and does no RSA work: for a token that is not in the cache it
+returns ``Verify``, and the carrier runs ``Router.verify`` where it likes and decides again.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from route_addon.core.authority import Authority, parse_authority, same_authority
+from route_addon.core.credentials import (
+    SAFE_METHODS,
+    Carriers,
+    Credential,
+    check_same_origin,
+    find_credential,
+)
+from route_addon.core.error_pages import SECURITY_FIELDS, respond_error
+from route_addon.core.errors import (
+    BadHost,
+    BadMethod,
+    ContentTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    PortNotAllowed,
+    RouteError,
+    TokenMissing,
+    UnsupportedVersion,
+)
+from route_addon.core.fields import Noted, sort_request
+from route_addon.core.forwarded import (
+    NOTHING_SAID,
+    Forwarded,
+    ForwardedFields,
+    TrustedProxies,
+)
+from route_addon.core.forwarding import Located, build_forward
+from route_addon.core.keys import NO_KEYS, Keys
+from route_addon.core.locations import HERE, NO_PORT, POD, Captures, Location, Locations
+from route_addon.core.messages import (
+    HTTP_2,
+    HTTP_10,
+    HTTP_11,
+    Decision,
+    Origin,
+    RequestHead,
+    Respond,
+    ServeFile,
+    Server,
+    Verify,
+)
+from route_addon.core.path import Target, parse_target
+from route_addon.core.targetmap import TargetMap, Verified
+from route_addon.core.targets import TargetPolicy, decrypt_target
+from route_addon.core.tokens import check_grammar, check_header, verify_token
+
+_METHOD = re.compile(rb"[A-Z][A-Z_-]*")
+_COMMON_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
+_REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
+_ALLOW = b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]+")
+"""The name of an ACME challenge's file (RFC 8555 8.3: base64url)."""
+
+_SAID = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
+"""The fields of ``ForwardedFields``, in its order."""
+_SAID_SET = frozenset(_SAID)
+_NONE: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that a decision depends on besides the request, the time and the cache."""
+
+    locations: Locations
+    upstreams: Mapping[str, tuple[Server, ...]]
+    """The servers of each upstream that a location names."""
+    proxies: TrustedProxies
+    policy: TargetPolicy
+    keys: Keys = NO_KEYS
+    leeway_s: float = 0.0
+    cookie: bytes = b"jwt_token"
+    """The cookie that may hold a token; empty for none."""
+    allowed_origins: frozenset[Origin] = frozenset()
+    """Origins that may use a cookie's token besides our own; with their ports."""
+    container_ports: frozenset[int] | None = None
+    """The ports that ``{port}`` may name; None for all."""
+    node_name: str = ""
+    acme_root: str = ""
+
+
+class Verdict(NamedTuple):
+    """What became of a token's verification."""
+
+    token: bytes
+    outcome: Verified | RouteError
+
+
+class Router:
+    """Decides. One is built for each configuration; the cache may outlive it.
+
+    Args:
+        rules: The configuration.
+        targets: The cache of verified tokens.
+    """
+
+    def __init__(self, rules: Rules, targets: TargetMap) -> None:
+        self.rules = rules
+        self.targets = targets
+
+    def decide(self, head: RequestHead, now: float, verdict: Verdict | None = None) -> Decision:
+        """Decide what becomes of a request.
+
+        Args:
+            head: The request head.
+            now: The time to judge it at, in seconds since the epoch.
+            verdict: What ``verify`` said, after a ``Verify``.
+        """
+        location: Location | None = None
+        try:
+            target = _parse_request_line(head)
+            fields, noted = sort_request(head.fields)
+            authority = _find_authority(head, target, noted)
+            match = self.rules.locations.match(target.path)
+            if match is None:
+                raise NotFound
+            location, captures = match
+            request = Located(
+                head, target, fields, noted, authority, location, captures, self.rules.cookie
+            )
+            return self._decide_located(request, now, verdict)
+        except RouteError as error:
+            return self.refuse(head, error, location)
+
+    def verify(self, token: bytes, now: float) -> Verdict:
+        """Verify a token and find its target: a fraction of a millisecond of RSA. Thread-safe.
+
+        Args:
+            token: As a ``Verify`` holds it.
+            now: The time to judge it at, in seconds since the epoch.
+        """
+        rules = self.rules
+        try:
+            claims = verify_token(token, rules.keys.signing, now, rules.leeway_s)
+            host = decrypt_target(claims.hash, rules.keys.payload)
+            rules.policy.check_host(host)
+        except RouteError as error:
+            return Verdict(token, error)
+        return Verdict(token, Verified(host, claims.exp))
+
+    def refuse(
+        self, head: RequestHead, error: RouteError, location: Location | None = None
+    ) -> Respond:
+        """The answer to a request that is refused, by a decision or by a carrier."""
+        request_id = self._request_id(head, _values(head, b"x-request-id"))
+        accept = b", ".join(_values(head, b"accept"))
+        return respond_error(error, request_id, accept, location)
+
+    def _decide_located(self, request: Located, now: float, verdict: Verdict | None) -> Decision:
+        head, location = request.head, request.location
+        if head.length > location.body_limit_bytes:
+            raise ContentTooLarge(f"Content-Length over {location.body_limit_bytes}")
+        forwarded = self._forwarded(request)
+        request_id = self._request_id(head, request.noted.get(b"x-request-id", _NONE))
+        if location.upstream == HERE:
+            return self._answer(request, request_id)
+        if location.upstream != POD:
+            server = self.rules.upstreams[location.upstream][0]
+            return build_forward(request, forwarded, server, request_id)
+        port = location.port or self._captured_port(request.captures)
+        credential = self._credential(request, forwarded)
+        verified = self.targets.get(credential.token, now)
+        if verified is None:
+            if verdict is None or verdict.token != credential.token:
+                check_grammar(credential.token)
+                check_header(credential.token)
+                return Verify(location, credential.token, request_id)
+            if isinstance(verdict.outcome, RouteError):
+                raise verdict.outcome
+            verified = verdict.outcome
+            self.targets.put(credential.token, verified, now)
+        server = Server(b"http", verified.host, port)
+        return build_forward(request, forwarded, server, request_id, credential, verified.expires)
+
+    def _captured_port(self, captures: Captures) -> int:
+        """The port that the path names.
+
+        Raises:
+            PortNotAllowed: 0, above 65535, or outside the allow-list.
+        """
+        digits = captures["port"].lstrip(b"0")
+        port = int(digits) if 0 < len(digits) <= 5 else NO_PORT
+        allowed = self.rules.container_ports
+        if not 0 < port < 65536 or (allowed is not None and port not in allowed):
+            raise PortNotAllowed
+        return port
+
+    def _credential(self, request: Located, forwarded: Forwarded) -> Credential:
+        """The request's credential; one from a cookie must come from a page of ours.
+
+        Raises:
+            TokenMissing: No source holds one.
+            TokenRepeated: A source holds two.
+            OriginDenied: Another site may have made this request.
+        """
+        noted = request.noted
+        carriers = Carriers(
+            noted.get(b"abcauthorization", _NONE),
+            noted.get(b"authorization", _NONE),
+            noted.get(b"cookie", _NONE),
+            request.target.query,
+            request.captures,
+        )
+        credential = find_credential(request.location.token, carriers, self.rules.cookie)
+        if credential is None:
+            raise TokenMissing
+        if credential.source == "cookie" and (
+            request.is_websocket or request.head.method not in SAFE_METHODS
+        ):
+            origins, referers = noted.get(b"origin", _NONE), noted.get(b"referer", _NONE)
+            check_same_origin(origins, referers, forwarded.origin, self.rules.allowed_origins)
+        return credential
+
+    def _answer(self, request: Located, request_id: bytes) -> Respond | ServeFile:
+        location = request.location
+        if location.answer == "acme":
+            return self._serve_challenge(request, request_id)
+        body = b"OK\n" if location.answer == "healthz" else f"{self.rules.node_name}\n".encode()
+        fields = [
+            (b"Content-Type", b"text/plain"),
+            *SECURITY_FIELDS,
+            (b"X-Request-ID", request_id),
+        ]
+        return Respond(location, 200, fields, body, None, request_id)
+
+    def _serve_challenge(self, request: Located, request_id: bytes) -> ServeFile:
+        head, location = request.head, request.location
+        name = request.target.path[len(location.location) :].decode("latin-1")
+        if head.method not in (b"GET", b"HEAD"):
+            raise MethodNotAllowed(allow=b"GET, HEAD")
+        if not self.rules.acme_root or _CHALLENGE.fullmatch(name) is None:
+            raise NotFound
+        path = f"{self.rules.acme_root.rstrip('/')}{location.location}{name}"
+        return ServeFile(location, path, self.refuse(head, NotFound(), location), request_id)
+
+    def _forwarded(self, request: Located) -> Forwarded:
+        noted = request.noted
+        said = NOTHING_SAID
+        if not _SAID_SET.isdisjoint(noted):
+            said = ForwardedFields(*(tuple(noted.get(name, _NONE)) for name in _SAID))
+        authority = request.authority.text if request.authority is not None else b""
+        return self.rules.proxies.resolve(request.head.peer, authority, said)
+
+    def _request_id(self, head: RequestHead, said: Sequence[bytes]) -> bytes:
+        """The client's own, when it is a trusted proxy and the value is harmless."""
+        if (
+            len(said) == 1
+            and _REQUEST_ID.fullmatch(said[0]) is not None
+            and self.rules.proxies.trusts(head.peer.address)
+        ):
+            return said[0]
+        return head.request_id
+
+
+def _parse_request_line(head: RequestHead) -> Target:
+    method = head.method
+    if method not in _COMMON_METHODS:
+        if method in _REFUSED_METHODS:
+            raise MethodNotAllowed(allow=_ALLOW)
+        if _METHOD.fullmatch(method) is None:
+            raise BadMethod
+    if head.version not in (HTTP_11, HTTP_2, HTTP_10):
+        raise UnsupportedVersion
+    return parse_target(head.target)
+
+
+def _find_authority(head: RequestHead, target: Target, noted: Noted) -> Authority | None:
+    """The one authority that the request names (RFC 9112 3.2, RFC 9113 8.3.1).
+
+    Returns:
+        None for HTTP/1.0 without a Host.
+
+    Raises:
+        BadHost: None, several, a malformed one, or two that differ.
+    """
+    named = list(noted.get(b"host", _NONE))
+    if len(named) > 1:
+        raise BadHost("Host repeated")
+    if not named and head.version == HTTP_11:
+        raise BadHost("no Host")
+    named += [text for text in (head.authority, target.authority) if text is not None]
+    if not named:
+        if head.version == HTTP_2:
+            raise BadHost("no authority")
+        return None
+    parsed = [parse_authority(text) for text in named]
+    first = parsed[0]
+    for authority in parsed:
+        if authority is None or first is None:
+            raise BadHost("malformed")
+        if authority is not first and not same_authority(head.peer.scheme, first, authority):
+            raise BadHost("two authorities that differ")
+    return first
+
+
+def _values(head: RequestHead, name: bytes) -> list[bytes]:
+    return [value for field_name, value in head.fields if field_name.lower() == name]
+
+
+def internal_error(request_id: bytes) -> Respond:
+    """The answer where a decision itself failed: the one that needs no router."""
+    return respond_error(InternalError(), request_id)

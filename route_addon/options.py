@@ -1,0 +1,212 @@
+"""Every ``route_*`` option and environment name, as data.
+
+An option that was set wins over the configuration file, which wins over the environment, which
+wins over the default. ``settings`` gives the values their meaning.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from route_addon.core.forwarded import PRIVATE_NETWORKS
+
+type Value = str | int | bool
+type Values = Mapping[str, Value]
+
+
+class BadOption(ValueError):
+    """A configuration that cannot be used.
+
+    Args:
+        name: The option.
+        value: What it holds.
+        fault: What is wrong with it, and the remedy.
+    """
+
+    def __init__(self, name: str, value: object, fault: str) -> None:
+        super().__init__(f"{name}={value}: {fault}" if value != "" else f"{name}: {fault}")
+        self.name = name
+
+
+class Option(NamedTuple):
+    """One option, as mitmproxy, the environment and the documentation know it."""
+
+    name: str
+    default: Value
+    help: str
+    environment: tuple[str, ...] = ()
+    """The deployed environment names, besides the option's own name in capitals."""
+    unit: str = ""
+
+    @property
+    def environment_names(self) -> tuple[str, ...]:
+        """The names to look up, the first one that is set wins."""
+        return (self.name.upper(), *self.environment)
+
+
+OPTIONS = (
+    Option(
+        "route_signing_key",
+        "",
+        "The RSA public keys that verify tokens: PEM files, separated by ':'; several overlap "
+        "during a rotation.",
+        ("JWT_DESKTOP_SIGNING_PUBLIC_KEY",),
+        "paths",
+    ),
+    Option(
+        "route_payload_key",
+        "",
+        "The RSA private keys that decrypt a token's target: PEM files, separated by ':'.",
+        ("JWT_DESKTOP_PAYLOAD_PRIVATE_KEY",),
+        "paths",
+    ),
+    Option(
+        "route_website",
+        "http://website",
+        "The website's server, for all that no other location takes: a URL, or host[:port].",
+        ("WEBSITE_FQDN",),
+        "URL",
+    ),
+    Option(
+        "route_pyos",
+        "http://pyos:8000",
+        "The pyos API's server: a URL, or host[:port].",
+        ("PYOS_FQDN", "PYOS_SERVICE_HOST"),
+        "URL",
+    ),
+    Option(
+        "route_console",
+        "http://console",
+        "The console's server: a URL, or host[:port].",
+        ("CONSOLE_FQDN",),
+        "URL",
+    ),
+    Option(
+        "route_speedtest",
+        "http://speedtest",
+        "The speedtest's server: a URL, or host[:port].",
+        ("SPEEDTEST_FQDN",),
+        "URL",
+    ),
+    Option("route_node_name", "", "What /node answers.", ("NODE_NAME",)),
+    Option(
+        "route_ports",
+        "",
+        "Ports of the pods' services that differ from the table: name=port, separated by commas.",
+        unit="name=port",
+    ),
+    Option(
+        "route_container_ports",
+        "",
+        "The ports that /container may name: ports and ranges (8080,9000-9100), separated by "
+        "commas; empty for all.",
+        unit="ports",
+    ),
+    Option(
+        "route_config",
+        "",
+        "A TOML file with ports, upstreams and locations of one's own.",
+        unit="path",
+    ),
+    Option(
+        "route_cookie",
+        "jwt_token",
+        "The cookie that may hold a token; empty to read no cookie.",
+        unit="cookie name",
+    ),
+    Option(
+        "route_allowed_origins",
+        "",
+        "Origins besides our own whose pages may use a cookie's token (https://portal.example), "
+        "separated by commas.",
+        unit="origins",
+    ),
+    Option(
+        "route_trusted_proxies",
+        ",".join(PRIVATE_NETWORKS),
+        "The proxies in front whose X-Forwarded-* and X-Request-ID are believed: networks, "
+        "separated by commas; 'none' to believe nobody.",
+        unit="CIDRs",
+    ),
+    Option(
+        "route_target_allow",
+        "",
+        "Targets that pass in spite of a denial: networks and DNS suffixes, separated by commas.",
+        unit="CIDRs, suffixes",
+    ),
+    Option(
+        "route_target_deny",
+        "",
+        "Targets that are denied, besides loopback, link-local, multicast and unspecified "
+        "addresses and our own listeners: networks and DNS suffixes, separated by commas.",
+        unit="CIDRs, suffixes",
+    ),
+    Option(
+        "route_cache_ttl",
+        600,
+        "The longest time that a verified token is remembered; never past its own end.",
+        unit="seconds",
+    ),
+    Option(
+        "route_cache_entries", 65536, "How many verified tokens are remembered.", unit="entries"
+    ),
+    Option(
+        "route_leeway",
+        0,
+        "How far the clocks of pyos and this machine may be apart.",
+        unit="seconds",
+    ),
+    Option(
+        "route_acme_root",
+        "",
+        "The folder below which /.well-known/acme-challenge/ is served; empty for none.",
+        unit="path",
+    ),
+    Option(
+        "route_allow_known_keys",
+        False,
+        "Start even with a key that everybody has, because a public image ships it.",
+    ),
+)
+"""All options, in the order of the documentation."""
+
+IGNORED_ENVIRONMENT = ("NAMESERVER_RESOLVER",)
+"""Names that the parent reads and that have no meaning here: the system's resolver is used."""
+
+
+def default_values(environment: Mapping[str, str]) -> dict[str, Value]:
+    """Every option's value where nobody sets it: from the environment, or else the default.
+
+    Args:
+        environment: The process environment. Empty values count as unset.
+
+    Raises:
+        BadOption: An environment value of the wrong type.
+    """
+    values = {option.name: _from_environment(option, environment) for option in OPTIONS}
+    port = environment.get("PYOS_SERVICE_PORT", "")
+    if port and not environment.get("ROUTE_PYOS"):
+        host = _first(environment, ("PYOS_FQDN", "PYOS_SERVICE_HOST")) or "pyos"
+        if "://" not in host and not re.search(r":[0-9]+\Z", host.rpartition("]")[2]):
+            host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+            values["route_pyos"] = f"{host}:{port}"
+    return values
+
+
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environment[name] for name in names if environment.get(name)), "")
+
+
+def _from_environment(option: Option, environment: Mapping[str, str]) -> Value:
+    text = _first(environment, option.environment_names)
+    if not text:
+        return option.default
+    if isinstance(option.default, bool):
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise BadOption(option.name.upper(), text, "must be true or false")
+        return text.lower() in ("true", "1")
+    if isinstance(option.default, int):
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise BadOption(option.name.upper(), text, f"must be a whole number of {option.unit}")
+        return int(text)
+    return text

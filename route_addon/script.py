@@ -1,0 +1,3 @@
+from route_addon.compose import build_addon
+
+addons = [build_addon()]

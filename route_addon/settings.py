@@ -1,0 +1,361 @@
+"""The values of all options, parsed once into frozen ``Settings``, or refused with a sentence.
+
+Nothing here knows mitmproxy: whoever has the values hands them over.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from route_addon.config_file import ConfigFile, read_config_file
+from route_addon.core.authority import parse_authority
+from route_addon.core.credentials import full_authority, parse_origin
+from route_addon.core.forwarded import TrustedProxies
+from route_addon.core.keys import (
+    WEAK_BITS,
+    KeyFault,
+    Keys,
+    fingerprint,
+    is_known,
+    load_payload_key,
+    load_signing_key,
+)
+from route_addon.core.locations import HERE, POD, BadLocation, Location, Locations
+from route_addon.core.messages import Origin, Server
+from route_addon.core.router import Rules
+from route_addon.core.table import PORTS, build_locations
+from route_addon.core.targets import HostSet, Network, TargetPolicy, parse_target_host
+from route_addon.options import OPTIONS, BadOption, Values
+
+_UPSTREAM_OPTIONS = {
+    "website": "route_website",
+    "pyos": "route_pyos",
+    "console": "route_console",
+    "speedtest": "route_speedtest",
+}
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
+_SUFFIX = re.compile(r"(?:\*?\.)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)\.?")
+_PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration that is complete and checked."""
+
+    rules: Rules
+    cache_ttl_s: int
+    cache_entries: int
+    signing_fingerprints: tuple[str, ...]
+    payload_fingerprints: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What an operator should be told at the start."""
+
+    @property
+    def cache_key(self) -> object:
+        """What verified tokens depend on: when it changes, they are forgotten."""
+        rules = self.rules
+        return (
+            self.signing_fingerprints,
+            self.payload_fingerprints,
+            rules.policy.allow,
+            rules.policy.deny,
+            rules.leeway_s,
+            self.cache_ttl_s,
+            self.cache_entries,
+        )
+
+    def describe(self) -> str:
+        """One line for the start of the log."""
+        upstreams = " ".join(
+            f"{name}={server.scheme.decode()}://{server.authority.decode()}"
+            for name, servers in self.rules.upstreams.items()
+            for server in servers
+        )
+        proxies = ",".join(map(str, self.rules.proxies.networks)) or "none"
+        signing = ",".join(self.signing_fingerprints) or "none"
+        payload = ",".join(self.payload_fingerprints) or "none"
+        return (
+            f"upstreams {upstreams}; trusted proxies {proxies}; "
+            f"signing key sha256 {signing}; payload key sha256 {payload}"
+        )
+
+
+def build_settings(
+    values: Values, is_set: Callable[[str], bool] = lambda name: False, *, need_keys: bool = True
+) -> Settings:
+    """Parse and check everything; load the keys.
+
+    Args:
+        values: The value of every option.
+        is_set: Whether somebody set an option, so that it wins over the configuration file.
+        need_keys: Whether keys must be there; without a listener they need not be.
+
+    Raises:
+        BadOption: Something cannot be used; the text names the option, its value and the remedy.
+    """
+    config = _read_config(_text(values, "route_config"))
+    upstreams = _upstreams(values, is_set, config)
+    signing_keys = _load_keys(values, "route_signing_key", load_signing_key, need_keys=need_keys)
+    payload_keys = _load_keys(values, "route_payload_key", load_payload_key, need_keys=need_keys)
+    warnings: list[str] = []
+    for key in signing_keys:
+        _check_key("route_signing_key", key, values, warnings)
+    for private_key in payload_keys:
+        _check_key("route_payload_key", private_key, values, warnings)
+    rules = Rules(
+        locations=_locations(values, is_set, config, upstreams),
+        upstreams=upstreams,
+        proxies=TrustedProxies(_proxies(_text(values, "route_trusted_proxies"))),
+        policy=TargetPolicy(
+            _host_set(values, "route_target_allow"), _host_set(values, "route_target_deny")
+        ),
+        keys=Keys(signing_keys, payload_keys),
+        leeway_s=_number(values, "route_leeway", 0, 3600),
+        cookie=_cookie(_text(values, "route_cookie")),
+        allowed_origins=_origins(_text(values, "route_allowed_origins")),
+        container_ports=_container_ports(_text(values, "route_container_ports")),
+        node_name=_text(values, "route_node_name"),
+        acme_root=_acme_root(_text(values, "route_acme_root")),
+    )
+    return Settings(
+        rules=rules,
+        cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
+        cache_entries=_number(values, "route_cache_entries", 1, 10_000_000),
+        signing_fingerprints=tuple(map(fingerprint, signing_keys)),
+        payload_fingerprints=tuple(map(fingerprint, payload_keys)),
+        warnings=tuple(warnings),
+    )
+
+
+def _text(values: Values, name: str) -> str:
+    return str(values[name])
+
+
+def _number(values: Values, name: str, least: int, most: int) -> int:
+    value = values[name]
+    if not isinstance(value, int) or not least <= value <= most:
+        raise BadOption(name, value, f"must be a whole number from {least} to {most}")
+    return value
+
+
+def split_list(text: str) -> list[str]:
+    """The items of an option that is a list, separated by commas."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _read_config(path: str) -> ConfigFile:
+    try:
+        return read_config_file(path) if path else ConfigFile()
+    except OSError as error:
+        raise BadOption("route_config", path, f"cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise BadOption("route_config", path, str(error)) from None
+
+
+def _upstreams(
+    values: Values, is_set: Callable[[str], bool], config: ConfigFile
+) -> dict[str, tuple[Server, ...]]:
+    upstreams: dict[str, tuple[Server, ...]] = {}
+    for upstream, servers in config.upstreams.items():
+        if upstream in (POD, HERE):
+            raise BadOption("route_config", config.path, f"upstream.{upstream}: the name is taken")
+        try:
+            upstreams[upstream] = tuple(map(parse_server, servers))
+        except ValueError as error:
+            raise BadOption(
+                "route_config", config.path, f"upstream.{upstream}.servers: {error}"
+            ) from None
+    for upstream, name in _UPSTREAM_OPTIONS.items():
+        if upstream in upstreams and not is_set(name):
+            continue
+        value = _text(values, name)
+        try:
+            upstreams[upstream] = (parse_server(value),)
+        except ValueError as error:
+            raise BadOption(name, value, str(error)) from None
+    return upstreams
+
+
+def parse_server(text: str) -> Server:
+    """Parse a URL, or ``host[:port]``; IPv6 with or without brackets.
+
+    Raises:
+        ValueError: It is neither; the text says what is wanted.
+    """
+    wanted = "must be a URL (http://host:port) or host[:port]"
+    bare_ipv6 = "://" not in text and text.count(":") > 1 and not text.startswith("[")
+    url = f"http://[{text}]" if bare_ipv6 else text if "://" in text else f"http://{text}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(wanted)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(f"{wanted}, without a path")
+    authority = parse_authority(parts.netloc.encode("utf-8"))
+    if authority is None:
+        raise ValueError(wanted)
+    host = authority.host.decode("ascii").strip("[]")
+    default_port = 443 if parts.scheme == "https" else 80
+    return Server(parts.scheme.encode("ascii"), host, authority.port or default_port)
+
+
+def _load_keys[K](
+    values: Values, name: str, load: Callable[[bytes], K], *, need_keys: bool
+) -> tuple[K, ...]:
+    paths = [path for path in _text(values, name).split(":") if path]
+    if not paths and need_keys:
+        option = next(option for option in OPTIONS if option.name == name)
+        raise BadOption(
+            name,
+            "",
+            f"is not set; name a PEM file, by --set {name}=PATH or {option.environment[0]}",
+        )
+    return tuple(_load_key(name, path, load) for path in paths)
+
+
+def _load_key[K](name: str, path: str, load: Callable[[bytes], K]) -> K:
+    try:
+        return load(Path(path).read_bytes())
+    except OSError as error:
+        raise BadOption(
+            name, path, f"cannot be read ({error.strerror}); name a PEM file that is there"
+        ) from None
+    except KeyFault as fault:
+        raise BadOption(name, path, str(fault)) from None
+
+
+def _check_key(
+    name: str, key: RSAPublicKey | RSAPrivateKey, values: Values, warnings: list[str]
+) -> None:
+    if is_known(key) and not values["route_allow_known_keys"]:
+        raise BadOption(
+            name,
+            values[name],
+            "everybody has this key: a public image ships it; make keys of your own, or set "
+            "route_allow_known_keys for a test",
+        )
+    if key.key_size < WEAK_BITS:
+        warnings.append(f"{name}: a key of {key.key_size} bits is weak; use {WEAK_BITS} or more")
+
+
+def _locations(
+    values: Values,
+    is_set: Callable[[str], bool],
+    config: ConfigFile,
+    upstreams: Mapping[str, tuple[Server, ...]],
+) -> Locations:
+    own = _ports(_text(values, "route_ports"), config)
+    first, last = (config.ports, own) if is_set("route_ports") else (own, config.ports)
+    ports = {**PORTS, **first, **last}
+    try:
+        locations = build_locations(ports, config.rows)
+    except BadLocation as error:
+        raise BadOption("route_config", config.path, str(error)) from None
+    for location in locations.all:
+        _check_upstream(location, config, upstreams)
+    return locations
+
+
+def _ports(value: str, config: ConfigFile) -> dict[str, int]:
+    known = {**PORTS, **config.ports}
+    ports: dict[str, int] = {}
+    for item in split_list(value):
+        name, _, port = item.partition("=")
+        if name not in known or not re.fullmatch(r"[0-9]{1,5}", port) or not _is_port(int(port)):
+            raise BadOption(
+                "route_ports", value, f"{item!r} must be NAME=PORT, NAME one of {', '.join(known)}"
+            )
+        ports[name] = int(port)
+    return ports
+
+
+def _check_upstream(
+    location: Location, config: ConfigFile, upstreams: Mapping[str, tuple[Server, ...]]
+) -> None:
+    if location.upstream not in (POD, HERE, *upstreams):
+        raise BadOption(
+            "route_config",
+            config.path,
+            f"location {location.location!r}: no upstream {location.upstream!r} is there; "
+            f"add [upstream.{location.upstream}]",
+        )
+
+
+def _is_port(port: int) -> bool:
+    return 0 < port < 65536
+
+
+def _proxies(value: str) -> tuple[Network, ...]:
+    if value.strip().lower() == "none":
+        return ()
+    return tuple(_network("route_trusted_proxies", value, item) for item in split_list(value))
+
+
+def _network(name: str, value: str, item: str) -> Network:
+    try:
+        return ipaddress.ip_network(item)
+    except ValueError:
+        raise BadOption(
+            name, value, f"{item!r} must be a network such as 10.0.0.0/8, without host bits"
+        ) from None
+
+
+def _host_set(values: Values, name: str) -> HostSet:
+    value = _text(values, name)
+    networks: list[Network] = []
+    suffixes: list[str] = []
+    for item in split_list(value):
+        suffix = _SUFFIX.fullmatch(item)
+        if suffix is not None and parse_target_host(suffix[1].encode()) == suffix[1].lower():
+            try:
+                networks.append(ipaddress.ip_network(item))
+            except ValueError:
+                suffixes.append(suffix[1].lower())
+        else:
+            networks.append(_network(name, value, item))
+    return HostSet(tuple(networks), tuple(suffixes))
+
+
+def _cookie(value: str) -> bytes:
+    if not _COOKIE_NAME.fullmatch(value):
+        raise BadOption("route_cookie", value, "must be a cookie name (RFC 6265)")
+    return value.encode("ascii")
+
+
+def _origins(value: str) -> frozenset[Origin]:
+    origins: set[Origin] = set()
+    for item in split_list(value):
+        parsed = parse_origin(item.encode("utf-8"))
+        if parsed is None or urlsplit(item).path not in ("", "/"):
+            raise BadOption(
+                "route_allowed_origins", value, f"{item!r} must be scheme://host[:port]"
+            )
+        scheme, authority = parsed
+        origins.add(Origin(scheme, full_authority(scheme, authority)))
+    return frozenset(origins)
+
+
+def _container_ports(value: str) -> frozenset[int] | None:
+    if not value.strip():
+        return None
+    ports: set[int] = set()
+    for item in split_list(value):
+        match = _PORT_RANGE.fullmatch(item)
+        first = int(match[1]) if match else 0
+        last = int(match[2] or match[1]) if match else 0
+        if not (_is_port(first) and _is_port(last) and first <= last):
+            raise BadOption(
+                "route_container_ports", value, f"{item!r} must be a port or a range (9000-9100)"
+            )
+        ports.update(range(first, last + 1))
+    return frozenset(ports)
+
+
+def _acme_root(value: str) -> str:
+    if value and not Path(value).is_dir():
+        raise BadOption("route_acme_root", value, "must be a folder that is there")
+    return value
