@@ -1,0 +1,49 @@
+"""Takes the pictures of the documentation: the demo page, and a desktop."""
+
+import asyncio
+import sys
+
+from demo.leash import ROOT
+from tests.browser.driver import Client, chromium, missing, reaches, run, running_demo, shows
+
+DOCS = ROOT / "docs"
+TOKEN_LIFE_S = 420
+DRAWN_S = 1.0  # xterm's window and what it shows come a little after the connection
+COMMANDS = (
+    "echo X server $DISPLAY, $(stty size) characters",
+    r'for i in {40..47}; do printf "\e[${i}m    "; done; tput sgr0; echo',
+)
+
+
+async def take(client: Client) -> None:
+    """Take them all."""
+    session = client.launch()
+    async with chromium() as browser:
+        page = await browser.new_page(viewport={"width": 1280, "height": 1100})
+        await page.goto(client.url(""))
+        await shows(page, "#summary", "locations answer")
+        await asyncio.sleep(DRAWN_S)
+        await page.screenshot(path=DOCS / "demo.png")
+
+        page = await browser.new_page(viewport={"width": 800, "height": 549})
+        await page.goto(client.url("desktop.html", session))
+        await reaches(page, "open")
+        await asyncio.sleep(DRAWN_S)
+        for command in COMMANDS:
+            await run(page, command)
+            await asyncio.sleep(DRAWN_S)
+        await page.screenshot(path=DOCS / "desktop.png")
+
+
+def main() -> None:
+    """Run the demo and take the pictures."""
+    if reason := missing():
+        sys.exit(f"scripts/pictures: no pictures, because {reason}")
+    with running_demo(TOKEN_LIFE_S) as client:
+        asyncio.run(take(client))
+    for picture in sorted(DOCS.glob("*.png")):
+        print(picture.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The demo's page: every location as a tile, with its live state."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.driver import Client, reaches, shows
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+
+async def test_every_tile_is_green_for_a_good_token(client: Client, browser: "Browser") -> None:
+    """Every location answers, and so do the desktop and the terminal in the page."""
+    page = await browser.new_page()
+    await page.goto(client.url(""))
+    await shows(page, "#summary", "locations answer")
+    assert await page.locator(".tile").count() > 0
+    assert await bad(page, ".tile") == []
+    for frame in page.frames[1:]:
+        await reaches(frame, "open")
+
+
+@pytest.mark.parametrize("visitor", ["missing", "expired", "other-key"])
+async def test_no_pod_answers_a_bad_token(client: Client, browser: "Browser", visitor: str) -> None:
+    """Every location of the pod is refused with 401, and no other location is."""
+    page = await browser.new_page()
+    await page.goto(client.url(""))
+    await page.check(f"input[value={visitor}]")
+    await shows(page, "#summary", "do not")
+    answers = await page.locator("[data-upstream=pod] .answer").all_inner_texts()
+    assert [text for text in answers if "401" not in text] == []
+    assert await bad(page, ":not([data-upstream=pod]) > .tile") == []
+
+
+async def bad(page: "Page", tiles: str) -> list[str]:
+    """Collect the texts of the tiles that are not green."""
+    texts: list[str] = await page.eval_on_selector_all(
+        tiles, "(all) => all.filter((it) => it.dataset.state != 'good').map((it) => it.innerText)"
+    )
+    return texts
