@@ -8,9 +8,11 @@ import logging
 import os
 
 from mitmproxy import addonmanager, ctx, exceptions, http
+from mitmproxy.proxy import layer, mode_specs
 
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
+from route_addon.carry.relay import Limits, Relay, choose_layers
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.stock import Stock
 from route_addon.core.router import Router
@@ -42,6 +44,7 @@ class RouteAddon:
         self.guard = guard
         self.resolver = Resolver()
         self.stock = Stock(guard, self.resolver)
+        self.relay: Relay | None = None
         self.settings: Settings | None = None
         self.router: Router | None = None
 
@@ -70,6 +73,17 @@ class RouteAddon:
         except BadOption as error:
             raise exceptions.OptionsError(str(error)) from None
 
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        """Put the relay on top of a client's connection."""
+        client = nextlayer.context.client
+        if self.relay is None or not isinstance(client.proxy_mode, mode_specs.ReverseMode):
+            return
+        try:
+            choose_layers(nextlayer, self.relay)
+        except Exception as fault:
+            logger.error("next_layer failed: %s", describe_fault(fault))
+            nextlayer.layer = None
+
     def running(self) -> None:
         """Tell the operator what deserves a look."""
         for warning in self.settings.warnings if self.settings is not None else ():
@@ -80,6 +94,8 @@ class RouteAddon:
 
     def done(self) -> None:
         """Let the threads go."""
+        if self.relay is not None:
+            self.relay.close()
         self.resolver.close()
         self.stock.close()
 
@@ -114,6 +130,10 @@ class RouteAddon:
             targets = TargetMap(settings.cache_entries, settings.cache_ttl_s)
         self.router = Router(settings.rules, targets)
         self.settings = settings
+        if settings.carrier == "relay" and ctx.options.server:
+            if self.relay is None:
+                self.relay = Relay(Limits(), self.router)
+            self.relay.router = self.router
 
     def _describe(self) -> str:
         return self.settings.describe() if self.settings is not None else "no settings"

@@ -163,6 +163,12 @@ OPTIONS = (
         unit="path",
     ),
     Option(
+        "route_carrier",
+        "relay",
+        "Who carries the bytes: the router's own relay, or mitmproxy's stock HTTP layers.",
+        unit="relay or stock",
+    ),
+    Option(
         "route_allow_known_keys",
         False,
         "Start even with a key that everybody has, because a public image ships it.",

@@ -48,6 +48,8 @@ class Settings:
     """A configuration that is complete and checked."""
 
     rules: Rules
+    carrier: str
+    """``relay`` or ``stock``."""
     cache_ttl_s: int
     cache_entries: int
     signing_fingerprints: tuple[str, ...]
@@ -124,6 +126,7 @@ def build_settings(
     )
     return Settings(
         rules=rules,
+        carrier=_choice(values, "route_carrier", ("relay", "stock")),
         cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
         cache_entries=_number(values, "route_cache_entries", 1, 10_000_000),
         signing_fingerprints=tuple(map(fingerprint, signing_keys)),
@@ -140,6 +143,13 @@ def _number(values: Values, name: str, least: int, most: int) -> int:
     value = values[name]
     if not isinstance(value, int) or not least <= value <= most:
         raise BadOption(name, value, f"must be a whole number from {least} to {most}")
+    return value
+
+
+def _choice(values: Values, name: str, choices: tuple[str, ...]) -> str:
+    value = _text(values, name)
+    if value not in choices:
+        raise BadOption(name, value, f"must be one of {', '.join(choices)}")
     return value
 
 

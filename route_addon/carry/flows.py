@@ -4,6 +4,7 @@ import ipaddress
 import itertools
 import os
 import time
+from http import HTTPStatus
 from typing import Any
 
 from mitmproxy import connection, http
@@ -90,7 +91,7 @@ def build_response(answer: Respond, method: bytes = b"GET") -> http.Response:
     return http.Response(
         http_version=b"HTTP/1.1",
         status_code=answer.status,
-        reason=b"",
+        reason=HTTPStatus(answer.status).phrase.encode("ascii"),
         headers=http.Headers([*answer.fields, length]),
         content=b"" if method == b"HEAD" else answer.body,
         trailers=None,

@@ -14,7 +14,7 @@ import re
 from typing import ClassVar, Final
 
 from route_addon.carry.http1 import parse_fields
-from route_addon.carry.http1_parts import HEAD_END, HeadLimits
+from route_addon.carry.http1_parts import HeadBuffer, HeadLimits, HeadRules
 from route_addon.core.errors import BadFraming, ContentTooLarge, RouteError
 from route_addon.core.framing import CHUNKED, UNTIL_END
 
@@ -87,6 +87,9 @@ _NEXT_SIZE_LINE = re.compile(rb"\r\n" + _SIZE + rb"\r\n")
 _SIZE_LINE_PART = re.compile(rb"(?:%b\r?)?" % _SIZE)
 _NEXT_SIZE_LINE_PART = re.compile(rb"\r?|\r\n(?:%b\r?)?" % _SIZE)
 
+_NOTHING = re.compile(rb"")
+_FRAMING_NAMES = frozenset((b"content-length", b"transfer-encoding"))
+
 _MAX_SIZE_LINE = len(b"\r\n\r\n") + 16 + MAX_EXTENSION_BYTES
 
 
@@ -103,25 +106,23 @@ class ChunkedReader:
         "_extension_bytes",
         "_held",
         "_is_first",
-        "_is_trailer",
         "_left",
         "_limit",
         "_remaining",
+        "_trailers",
     )
 
     ends_with_connection: ClassVar[bool] = False
 
-    def __init__(
-        self, limit: int | None = None, error: type[RouteError] = BadFraming
-    ) -> None:
+    def __init__(self, limit: int | None = None, error: type[RouteError] = BadFraming) -> None:
         self._limit = limit
         self._error = error
         self._left = limit  # how many bytes of content may still be announced
         self._extension_bytes = 0
-        self._held = b""  # an incomplete size line or trailer section
+        self._held = b""  # an incomplete size line, with the CRLF before it
         self._is_first = True  # whether no chunk has begun
-        self._is_trailer = False  # whether the last chunk's size line has been read
         self._remaining = 0  # the current chunk's bytes that are yet to come
+        self._trailers: HeadBuffer | None = None  # what comes behind the last chunk
 
     def read(self, data: bytes) -> Content:
         """Takes the next bytes of the connection.
@@ -136,40 +137,32 @@ class ChunkedReader:
             ContentTooLarge: A chunk's size passes the limit (413).
             BadFraming: Anything malformed (400), or what ``error`` says instead.
         """
-        pieces: list[bytes] = []
-        position = 0
+        size = len(data)
+        stop = self._remaining  # where the current chunk ends
+        if stop and size <= stop:
+            self._remaining = stop - size
+            return ([data] if size else []), None
+        if self._trailers is not None:
+            return [], self._read_trailers(self._trailers, data)
         if self._held:
             data = self._held + data
             self._held = b""
-        elif self._remaining:
-            position = self._remaining
             size = len(data)
-            if size <= position:
-                self._remaining = position - size
-                return ([data] if size else []), None
-            pieces.append(data[:position])
-            self._remaining = 0
-        while not self._is_trailer:
-            line = (_SIZE_LINE if self._is_first else _NEXT_SIZE_LINE).match(data, position)
-            if line is None:
-                self._hold_size_line(data[position:])
+        pieces = [data[:stop]] if stop else []
+        self._remaining = 0
+        while line := (_SIZE_LINE if self._is_first else _NEXT_SIZE_LINE).match(data, stop):
+            start = line.end()
+            stop = start + self._begin_chunk(line)
+            if stop == start:
+                return pieces, self._end(data, start)
+            if stop > size:
+                self._remaining = stop - size
+                if start < size:
+                    pieces.append(data[start:])
                 return pieces, None
-            size = self._begin_chunk(line)
-            position = line.end()
-            if size == 0:
-                self._is_trailer = True
-                # The trailer section begins behind this line's end, as a head's fields do.
-                position -= 2
-                break
-            stop = position + size
-            if stop > len(data):
-                self._remaining = stop - len(data)
-                if position < len(data):
-                    pieces.append(data[position:])
-                return pieces, None
-            pieces.append(data[position:stop])
-            position = stop
-        return pieces, self._end(data[position:])
+            pieces.append(data[start:stop])
+        self._hold_size_line(data[stop:])
+        return pieces, None
 
     def _begin_chunk(self, line: re.Match[bytes]) -> int:
         """The size of the chunk whose size line this is."""
@@ -187,31 +180,39 @@ class ChunkedReader:
         return size
 
     def _hold_size_line(self, part: bytes) -> None:
-        """Keeps what may become a size line."""
+        """Keeps what may yet become a size line."""
         pattern = _SIZE_LINE_PART if self._is_first else _NEXT_SIZE_LINE_PART
         if len(part) > _MAX_SIZE_LINE or pattern.fullmatch(part) is None:
             raise self._error("chunk size")
         self._held = part
 
-    def _end(self, section: bytes) -> bytes | None:
-        """Reads the trailer section, which begins with the CRLF of the last size line.
+    def _end(self, data: bytes, start: int) -> bytes | None:
+        """The bytes behind the content, when the last chunk's size line ends at ``start``."""
+        if data.startswith(b"\r\n", start):
+            return data[start + 2 :]
+        # A trailer section is a head whose first line is the last chunk's size line.
+        error = self._error
+        rules = HeadRules(_NOTHING, _accept, error, error, error, error)
+        trailers = self._trailers = HeadBuffer(TRAILER_LIMITS, rules)
+        return self._read_trailers(trailers, b"0\r\n" + data[start:])
 
-        Returns:
-            The bytes behind it; None when it is not complete.
-        """
-        stop = section.find(HEAD_END) + 4
-        is_complete = stop >= 4
-        trailer = section[:stop] if is_complete else section
-        # With the two CRLFs, which are not the trailer's.
-        if len(trailer) > TRAILER_LIMITS.head_bytes:
-            raise self._error("trailer section too large")
-        if not is_complete:
-            self._held = section
+    def _read_trailers(self, trailers: HeadBuffer, data: bytes) -> bytes | None:
+        """The bytes behind the trailer section; None when it is not complete."""
+        taken = trailers.take(data)
+        if taken is None:
             return None
-        fields = parse_fields(trailer, 1)
-        if fields is None or len(fields) > TRAILER_LIMITS.fields:
-            raise self._error("trailer section")
-        return section[stop:]
+        section, rest = taken
+        fields = parse_fields(section, section.index(b"\n"))
+        if fields is None:
+            trailers.refuse(section)
+        if any(name.lower() in _FRAMING_NAMES for name, _ in fields):
+            # RFC 9110 6.5.1 forbids them; who puts them here wants them to be believed.
+            raise self._error("framing in trailers")
+        return rest
+
+
+def _accept(line: bytes) -> None:
+    """Checks nothing: the line has been read."""
 
 
 type ContentReader = LengthReader | ChunkedReader | UntilEndReader

@@ -160,7 +160,7 @@ class _Survey:
         line_limit = self._line + self._limits.line_bytes
         head_limit = self.start + self._limits.head_bytes
         foul = _FOUL.search(buffer, max(self._line, self._seen - 1), stop)
-        if foul and foul.start() <= min(line_limit, head_limit):
+        if foul and foul.start() <= line_limit and _known_at(foul) <= head_limit:
             error = self._rules.field_bad if self._lines else self._rules.first_line_bad
             raise error("control byte or bare line end")
         line_stop = stop
@@ -170,3 +170,8 @@ class _Survey:
             line_stop -= 1
         if line_stop > line_limit or stop > head_limit:
             raise (self._rules.head_large if self._lines else self._rules.first_line_long)
+
+
+def _known_at(foul: re.Match[bytes]) -> int:
+    """Which byte shows that this one is foul: of a CR, the next, since it is no LF."""
+    return foul.end() if foul[0] == b"\r" else foul.start()

@@ -27,6 +27,7 @@ from route_addon.carry.flows import (
 from route_addon.carry.guard import Guard, listen_addresses
 from route_addon.carry.resolve import Resolver, check_pod_address
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
+from route_addon.core.credentials import redact
 from route_addon.core.errors import BadAnswer, LengthRequired, RouteError
 from route_addon.core.fields import connection_options
 from route_addon.core.framing import UNTIL_END
@@ -152,6 +153,10 @@ class Stock:
     def _answer(self, flow: http.HTTPFlow, head: RequestHead, decision: Respond) -> None:
         if decision.error is not None:
             logger.info("%s", describe_answer(decision))
+        # Nothing of this request goes upstream, so what the flow shows need not hold a secret.
+        data = flow.request.data
+        data.path = redact(data.path)
+        data.headers = http.Headers([(name, redact(value)) for name, value in data.headers.fields])
         flow.request.stream = False
         flow.response = build_response(decision, head.method)
         self._guard.stamp_answer(flow)

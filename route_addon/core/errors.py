@@ -30,11 +30,18 @@
     ├── ContentTooLarge               413
     ├── UriTooLong                    414
     ├── ExpectationFailed             417
+    ├── RequestTimeout                408, a client that sends too slowly
     ├── FieldsTooLarge                431
     ├── UnknownTransferCoding         501
     ├── BadGateway                    502
     │   ├── BadAnswer                 an upstream's message that we do not understand
-    │   └── UpstreamUnresolved        an upstream's name that has no address
+    │   ├── UpstreamUnresolved        an upstream's name that has no address
+    │   ├── UpstreamRefused           it does not take the connection
+    │   └── UpstreamReset             it closed before its answer was whole
+    ├── Unavailable                   503, with Retry-After
+    │   ├── SpoolFull                 no room to collect a body in
+    │   └── TooBusy                   more at once than a limit allows
+    ├── UpstreamTimeout               504, no connection or no answer in time
     ├── UnsupportedVersion            505
     └── InternalError                 500, our own bug
         └── Undecided                 a request that nobody has decided: the guard's word
@@ -263,6 +270,14 @@ class ContentTooLarge(RouteError):
     reason = "The request's content is too large."
 
 
+class RequestTimeout(RouteError):
+    """A client that sends its request too slowly (RFC 9110 15.5.9)."""
+
+    status = 408
+    slug = "request_timeout"
+    reason = "The request took too long."
+
+
 class UriTooLong(RouteError):
     """A request line over the limit (RFC 9110 15.5.15)."""
 
@@ -329,6 +344,53 @@ class UpstreamUnresolved(BadGateway):
 
     slug = "upstream_unresolved"
     reason = "The upstream cannot be found."
+
+
+class UpstreamRefused(BadGateway):
+    """An upstream does not take the connection."""
+
+    slug = "upstream_refused"
+    reason = "The upstream cannot be reached."
+
+
+class UpstreamReset(BadGateway):
+    """An upstream closed the connection before its answer was whole."""
+
+    slug = "upstream_reset"
+    reason = "The upstream closed the connection."
+
+
+class Unavailable(RouteError):
+    """Not now (RFC 9110 15.6.4)."""
+
+    status = 503
+    slug = "unavailable"
+    reason = "The service is not available at the moment."
+    retry_after_s: ClassVar[int] = 5
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        return [(b"Retry-After", b"%d" % self.retry_after_s)]
+
+
+class SpoolFull(Unavailable):
+    """No room to collect a body in: the bound is used up, or the disk is full."""
+
+    slug = "spool_full"
+
+
+class TooBusy(Unavailable):
+    """More at once than a limit allows."""
+
+    slug = "too_busy"
+
+
+class UpstreamTimeout(RouteError):
+    """An upstream did not connect or answer in time (RFC 9110 15.6.5)."""
+
+    status = 504
+    slug = "upstream_timeout"
+    reason = "The upstream did not answer in time."
 
 
 class UnsupportedVersion(RouteError):

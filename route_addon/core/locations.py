@@ -8,9 +8,11 @@ Prefixes match whole segments.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-EXACT, PATTERN, PREFIX = "exact", "pattern", "prefix"
+EXACT: Final = "exact"
+PATTERN: Final = "pattern"
+PREFIX: Final = "prefix"
 type Kind = Literal["exact", "pattern", "prefix"]
 type Source = Literal["query", "header", "cookie", "path"]
 type PathSent = Literal["as sent", "/", "/, query kept", "/{rest}", "prefix replaced"]

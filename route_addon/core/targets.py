@@ -9,6 +9,7 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
@@ -107,6 +108,7 @@ def parse_target_host(text: bytes) -> str | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def parse_address(host: str) -> Address | None:
     """The IP address that a host is, or None when it is a name."""
     try:

@@ -1,0 +1,144 @@
+"""The relay carrier: a layer of our own in mitmproxy, and what all its connections share.
+
+mitmproxy listens, asks its hooks and makes the TLS handshake. Then the layer takes the
+connection's transport over: bytes -> ``RequestHead`` -> ``decide`` -> ``Decision`` -> upstream.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mitmproxy import connection, ctx
+from mitmproxy.proxy import commands, context, events, layer
+from mitmproxy.proxy.layers.tls import ClientTLSLayer
+
+from route_addon.carry.client_http1 import ClientHttp1
+from route_addon.carry.deadlines import Deadlines
+from route_addon.carry.exchange import ClientStream, Exchange
+from route_addon.carry.flows import describe_answer, read_peer
+from route_addon.carry.resolve import Resolver
+from route_addon.carry.spool import Spools
+from route_addon.carry.upstream import Upstreams
+from route_addon.carry.verify import Verifier
+from route_addon.carry.wire import TlsWire, Wire
+from route_addon.core.messages import RequestHead, Respond
+from route_addon.core.router import Router
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients and upstreams may take, in seconds, bytes and numbers."""
+
+    tls_handshake_s: float = 10.0
+    head_s: float = 60.0
+    """For a whole request head."""
+    content_s: float = 60.0
+    """Of silence in a request's content."""
+    send_s: float = 60.0
+    """For a client that reads nothing of its answer."""
+    idle_s: float = 120.0
+    """Between two requests."""
+    connect_s: float = 5.0
+    websocket_s: float = 3600.0
+    spool_folder: str = ""
+    spool_bytes: int = 8 * 2**30
+    max_connections: int = 0
+    max_connections_per_client: int = 0
+
+
+class Relay:
+    """What all connections of a process share.
+
+    Args:
+        limits: What clients and upstreams may take.
+        router: The router in force.
+    """
+
+    def __init__(self, limits: Limits, router: Router) -> None:
+        self.limits = limits
+        self.router = router
+        self.own_ports: frozenset[int] = frozenset()
+        """The ports that we listen on."""
+        self.is_draining = False
+        self.make_exchange: Callable[[ClientStream, RequestHead], Exchange] = self._make_exchange
+        self.deadlines = Deadlines()
+        self.resolver = Resolver()
+        self.verifier = Verifier()
+        self.spools = Spools(limits.spool_folder, limits.spool_bytes)
+        self.upstreams = Upstreams(self.deadlines, limits.connect_s)
+
+    def _make_exchange(self, stream: ClientStream, head: RequestHead) -> Exchange:
+        return Exchange(self, stream, head)
+
+    def report_refusal(self, answer: Respond) -> None:
+        """One line for each refusal."""
+        logger.info("%s", describe_answer(answer))
+
+    def close(self) -> None:
+        """Let threads and resting connections go."""
+        self.upstreams.close()
+        self.deadlines.close()
+        self.resolver.close()
+        self.verifier.close()
+        self.spools.close()
+
+
+class RelayLayer(layer.Layer):
+    """The layer on top of a client's TCP connection, or of its TLS.
+
+    Args:
+        context: mitmproxy's.
+        relay: What all connections share.
+    """
+
+    def __init__(self, context: context.Context, relay: Relay) -> None:
+        super().__init__(context)
+        self._relay = relay
+        self._wire: Wire | None = None
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        client = self.context.client
+        if isinstance(event, events.Start):
+            self._wire = self._open(client)
+        elif isinstance(event, events.DataReceived) and self._wire is not None:
+            self._wire.receive_event(event.data)
+        elif isinstance(event, events.ConnectionClosed):
+            wire = self._wire
+            if wire is not None and not wire.is_taken_over:
+                wire.receive_eof_event()
+            if wire is None or wire.is_closing:
+                yield commands.CloseConnection(client)
+        yield from ()
+
+    def _open(self, client: connection.Client) -> Wire:
+        handler = ctx.master.addons.get("proxyserver").connections[client.id]
+        transport = handler.transports[client].writer.transport
+        tls_layer = self.context.layers[-2]
+        if isinstance(tls_layer, ClientTLSLayer):
+            wire: Wire = TlsWire(handler, transport, tls_layer.tls)
+        else:
+            wire = Wire(handler, transport)
+        wire.begin(ClientHttp1(self._relay, wire, read_peer(client)))
+        return wire
+
+
+def choose_layers(nextlayer: layer.NextLayer, relay: Relay) -> None:
+    """Put the relay on top of a client's connection, under TLS when that is what it speaks."""
+    data = nextlayer.data_client()
+    if not data:
+        return
+    chosen = nextlayer.context
+    # mitmproxy's own choice, made before ours, has left its layers behind.
+    del chosen.layers[1:]
+    if data[0] == _TLS_HANDSHAKE:
+        tls = ClientTLSLayer(chosen)
+        tls.child_layer = RelayLayer(chosen, relay)
+        nextlayer.layer = tls
+    else:
+        nextlayer.layer = RelayLayer(chosen, relay)
+
+
+_TLS_HANDSHAKE = 0x16
+"""The first byte of a TLS record that opens a handshake (RFC 8446 5.1)."""

@@ -1,0 +1,164 @@
+"""Collected bodies: small ones in memory, larger ones in an unlinked file, all of them bounded."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from route_addon.core.errors import RouteError, SpoolFull
+
+MEMORY_BYTES: Final = 64 * 1024
+"""Up to this a body stays in memory."""
+BLOCK_BYTES: Final = 256 * 1024
+"""How much is read back from the file at once."""
+_THREADS: Final = 4
+"""Disks stall: their work is done beside the loop."""
+
+
+class Spools:
+    """All collected bodies of this process.
+
+    Args:
+        folder: Where the files are made.
+        max_bytes: What all files together may hold.
+    """
+
+    def __init__(self, folder: str, max_bytes: int) -> None:
+        self.folder = folder or tempfile.gettempdir()
+        self.max_bytes = max_bytes
+        self.used_bytes = 0
+        self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
+
+    def open(self) -> "Spool":
+        """A place for one body."""
+        return Spool(self)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Spool:
+    """One collected body. Written whole, then read whole, then closed.
+
+    Args:
+        spools: All of them, for the bound.
+    """
+
+    def __init__(self, spools: Spools) -> None:
+        self.size = 0
+        """How many bytes were written."""
+        self._spools = spools
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._filed = 0
+        self._file: int | None = None
+        self._offset = 0
+        self.is_busy = False
+        """Whether a block is being written or read."""
+        self._is_closed = False
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the whole body is in memory."""
+        return self._file is None
+
+    def write(self, pieces: list[bytes], done: Callable[[RouteError | None], None]) -> bool:
+        """Add content.
+
+        Args:
+            pieces: What arrived.
+            done: Told when it is on the disk, or why it is not; only when this returns False.
+
+        Returns:
+            True when it was taken at once. Else write nothing more before ``done`` is called.
+
+        Raises:
+            SpoolFull: The bound is used up.
+        """
+        self._pieces += pieces
+        added = sum(map(len, pieces))
+        self._held += added
+        self.size += added
+        if self._held <= MEMORY_BYTES:
+            return True
+        spools = self._spools
+        if spools.used_bytes + self._held > spools.max_bytes:
+            raise SpoolFull("route_spool_bytes")
+        spools.used_bytes += self._held
+        self._filed += self._held
+        block, self._pieces, self._held = b"".join(self._pieces), [], 0
+        self.is_busy = True
+        self._submit(lambda: self._write_block(block), lambda _, error: done(error))
+        return False
+
+    def take_memory(self) -> bytes:
+        """The body, or the end of it that is not in the file."""
+        rest, self._pieces = b"".join(self._pieces), []
+        return rest
+
+    def read(self, done: Callable[[bytes, RouteError | None], None]) -> None:
+        """Read the next block of the file; ``done`` gets no bytes at its end."""
+        self.is_busy = True
+        self._submit(self._read_block, lambda block, error: done(block or b"", error))
+
+    def close(self) -> None:
+        """Give the room back."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._pieces = []
+        if not self.is_busy:
+            self._close_file()
+
+    def _write_block(self, block: bytes) -> None:
+        if self._file is None:
+            self._file = _open_unlinked(self._spools.folder)
+        view = memoryview(block)
+        while view:
+            view = view[os.write(self._file, view) :]
+
+    def _read_block(self) -> bytes:
+        assert self._file is not None
+        block = os.pread(self._file, BLOCK_BYTES, self._offset)
+        self._offset += len(block)
+        return block
+
+    def _submit[T](
+        self, work: Callable[[], T], done: Callable[[T | None, RouteError | None], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+
+        def finish(future: Future[T]) -> None:
+            self.is_busy = False
+            if self._is_closed:
+                self._close_file()
+                return
+            fault = future.exception()
+            if fault is None:
+                done(future.result(), None)
+            else:
+                done(None, SpoolFull(type(fault).__name__))
+
+        future = self._spools.executor.submit(work)
+        future.add_done_callback(lambda ended: loop.call_soon_threadsafe(finish, ended))
+
+    def _close_file(self) -> None:
+        self._spools.used_bytes -= self._filed
+        self._filed = 0
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _open_unlinked(folder: str) -> int:
+    """A file that has no name: it is gone with its descriptor, however the process ends."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        # A file system that knows no O_TMPFILE.
+        descriptor, path = tempfile.mkstemp(dir=folder)
+        os.unlink(path)
+        return descriptor

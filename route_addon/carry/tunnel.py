@@ -1,0 +1,169 @@
+"""A WebSocket, once its handshake is over: bytes passed on in both directions, and nothing else.
+
+Nothing is parsed here, so close codes, compression and half-closes stay as they are. Each side
+is read only as fast as the other takes it, and TCP keep-alive notices a peer that is dead.
+"""
+
+import asyncio
+import logging
+import socket
+from typing import Final
+
+from route_addon.carry.deadlines import NEVER, Deadlines
+from route_addon.carry.faults import describe_fault
+from route_addon.carry.wire import Wire
+
+logger = logging.getLogger(__name__)
+
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence before the first probe, seconds between probes, probes without an answer."""
+_HALF_CLOSED_S: Final = 60.0
+"""How long one side may be silent after the other has ended: nobody answers it any more."""
+
+
+class Tunnel:
+    """Joins a client's wire and an upstream's transport.
+
+    Args:
+        wire: The client's side.
+        transport: The upstream's side.
+        deadlines: Watches the silence.
+        silence_s: The longest silence in both directions, in seconds.
+    """
+
+    def __init__(
+        self, wire: Wire, transport: asyncio.Transport, deadlines: Deadlines, silence_s: float
+    ) -> None:
+        self.deadline = NEVER
+        self.wire = wire
+        self.transport = transport
+        self._deadlines = deadlines
+        self._silence_s = silence_s
+        self._time = asyncio.get_running_loop().time
+        self._ended_sides = 0
+        self._is_over = False
+
+    def start(self, data: bytes) -> None:
+        """Begin, with what the upstream has sent already."""
+        for transport in (self.wire.transport, self.transport):
+            _keep_alive(transport)
+        self._deadlines.add(self)
+        self.touch()
+        self.transport.set_protocol(_UpstreamSide(self))
+        self.wire.switch(_ClientSide(self))
+        if data:
+            self.wire.write(data)
+
+    def receive_from_client(self, data: bytes) -> None:
+        """Bytes of the client's."""
+        self.touch()
+        self.transport.write(data)
+
+    def receive_from_upstream(self, data: bytes) -> None:
+        """Bytes of the upstream's."""
+        self.touch()
+        self.wire.write(data)
+
+    def touch(self) -> None:
+        """Something moved."""
+        self.deadline = self._time() + self._silence_s
+
+    def end_side(self) -> None:
+        """One side sends no more; once both do not, all is over."""
+        self._ended_sides += 1
+        if self._ended_sides == 2:
+            self.close()
+        else:
+            self._silence_s = min(self._silence_s, _HALF_CLOSED_S)
+            self.touch()
+
+    def close(self) -> None:
+        """End both sides, once what is buffered has been sent."""
+        if not self._is_over:
+            self._is_over = True
+            self._deadlines.discard(self)
+            self.transport.close()
+            self.wire.close()
+
+    def abort(self) -> None:
+        """End both sides at once: what was cut on one side is cut on the other."""
+        if not self._is_over:
+            self._is_over = True
+            self._deadlines.discard(self)
+            self.transport.abort()
+            self.wire.abort()
+
+    def expire(self, now: float) -> None:
+        """Silent for too long."""
+        self.close()
+
+
+class _ClientSide:
+    """What the client sends, and whether it reads."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+
+    def receive(self, data: bytes) -> None:
+        self._tunnel.receive_from_client(data)
+
+    def receive_eof(self) -> None:
+        tunnel = self._tunnel
+        if not tunnel.transport.is_closing():
+            tunnel.transport.write_eof()
+        tunnel.end_side()
+
+    def lost(self) -> None:
+        self._tunnel.abort()
+
+    def pause_writing(self) -> None:
+        self._tunnel.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._tunnel.transport.resume_reading()
+
+    def fail(self) -> None:
+        self._tunnel.abort()
+
+
+class _UpstreamSide(asyncio.Protocol):
+    """What the upstream sends, and whether it reads."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._tunnel.receive_from_upstream(data)
+        except Exception as fault:
+            logger.error("a tunnel failed: %s", describe_fault(fault))
+            self._tunnel.abort()
+
+    def eof_received(self) -> bool:
+        self._tunnel.wire.write_eof()
+        self._tunnel.end_side()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None:
+            self._tunnel.close()
+        else:
+            self._tunnel.abort()
+
+    def pause_writing(self) -> None:
+        self._tunnel.wire.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._tunnel.wire.resume_reading()
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    """Let the kernel ask a silent peer whether it is still there."""
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,364 @@
+"""Connections to servers: opened, used by one exchange at a time, kept for the next.
+
+A connection is never used for two targets: it belongs to one scheme, address, port and name.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from route_addon.carry.deadlines import NEVER, Deadlines
+from route_addon.carry.faults import describe_fault
+from route_addon.carry.http1 import AnswerReader, RawAnswer
+from route_addon.carry.http1_content import ContentReader, content_reader
+from route_addon.core.errors import (
+    RouteError,
+    UpstreamRefused,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from route_addon.core.targets import Address
+
+logger = logging.getLogger(__name__)
+
+IDLE_LIFE_S: Final = 4.0
+"""How long a connection may rest and be used again: pods' servers close after 5 s."""
+IDLE_LIFE_UNSAFE_S: Final = 1.0
+"""The same for a request that cannot be sent twice."""
+_MAX_IDLE: Final = 1024
+"""Idle connections kept in all."""
+_MAX_IDLE_PER_SERVER: Final = 64
+_SWITCHING_PROTOCOLS: Final = 101
+
+
+class ServerKey(NamedTuple):
+    """What a connection is good for."""
+
+    scheme: bytes
+    address: str
+    port: int
+    name: str
+    """The host as configured or as a token named it: TLS verifies it, and targets never mix."""
+
+
+class Requester(Protocol):
+    """Whoever has a request under way on a connection."""
+
+    def receive_answer(self, answer: RawAnswer, pieces: list[bytes], is_end: bool) -> None:
+        """The answer's head, with what has come of its content; of a tunnel's, after a 101."""
+
+    def receive_answer_content(self, pieces: list[bytes], is_end: bool) -> None:
+        """More of its content."""
+
+    def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
+        """The answer will not come, or not whole.
+
+        Args:
+            error: Why.
+            is_untouched: Whether the server may never have seen the request: the connection was
+                a used one, and not one byte came back.
+        """
+
+    def pause_content(self) -> None:
+        """The server does not read fast enough."""
+
+    def resume_content(self) -> None:
+        """It does again."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to a server, HTTP/1.1.
+
+    Args:
+        upstreams: Where it goes back to.
+        key: What it is good for.
+    """
+
+    def __init__(self, upstreams: "Upstreams", key: ServerKey) -> None:
+        self.key = key
+        self.deadline = NEVER
+        self.rested_since = 0.0
+        self._upstreams = upstreams
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._reader = AnswerReader()
+        self._requester: Requester | None = None
+        self._method = b""
+        self._content: ContentReader | None = None
+        self._patience_s = 0.0
+        self._is_used = False
+        self._is_silent = True
+        self._is_sent = False
+        self._keeps_alive = False
+        self.is_lost = False
+        self.is_paused = False
+        """Whether the server does not read fast enough."""
+
+    # For the requester.
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The transport itself."""
+        return self._transport
+
+    def begin(self, requester: Requester, method: bytes, patience_s: float) -> None:
+        """Take the connection for one request.
+
+        Args:
+            requester: Who is told of the answer.
+            method: The request's method, which says how the answer is framed.
+            patience_s: The longest silence before the answer and between its parts, in seconds.
+        """
+        self._requester = requester
+        self._method = method
+        self._patience_s = patience_s
+        self._is_silent = True
+        self._is_sent = False
+        self._content = None
+        self.deadline = self._upstreams.time() + patience_s
+
+    def write(self, data: bytes, *, is_end: bool) -> None:
+        """Send a part of the request.
+
+        Args:
+            data: The head, content, or both; framed.
+            is_end: Whether the request is whole with it.
+        """
+        self._is_sent = is_end
+        self.deadline = self._upstreams.time() + self._patience_s
+        self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """The client does not read: let the server wait. Its silence is our doing then."""
+        self.deadline = NEVER
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The client reads again."""
+        self.deadline = self._upstreams.time() + self._patience_s
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abandon(self) -> None:
+        """The requester has gone: what still comes is for nobody."""
+        self._requester = None
+        self._upstreams.discard(self)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def detach(self) -> asyncio.Transport:
+        """Give the transport to a tunnel; this connection is no more."""
+        self._requester = None
+        self._upstreams.discard(self)
+        return self._transport
+
+    # For asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._receive(data)
+        except RouteError as error:
+            self._fail(error)
+        except Exception as fault:
+            logger.error("an upstream connection failed: %s", describe_fault(fault))
+            self._fail(UpstreamReset())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        try:
+            self._end()
+        except Exception as fault:
+            logger.error("an upstream connection failed: %s", describe_fault(fault))
+
+    def pause_writing(self) -> None:
+        self.is_paused = True
+        if self._requester is not None:
+            self._requester.pause_content()
+
+    def resume_writing(self) -> None:
+        self.is_paused = False
+        if self._requester is not None:
+            self._requester.resume_content()
+
+    def expire(self, now: float) -> None:
+        """No answer in time, or rested too long."""
+        if self._requester is None:
+            self.abandon()
+        else:
+            self._fail(UpstreamTimeout())
+
+    # Reading the answer.
+
+    def _receive(self, data: bytes) -> None:
+        requester = self._requester
+        if requester is None:
+            # A server has nothing to say between two requests.
+            self.abandon()
+            return
+        self._is_silent = False
+        self.deadline = self._upstreams.time() + self._patience_s
+        if self._content is not None:
+            pieces, rest = self._content.read(data)
+            if rest is not None:
+                self._finish(rest)
+            requester.receive_answer_content(pieces, rest is not None)
+            return
+        while True:
+            read = self._reader.read(data, self._method)
+            if read is None:
+                return
+            answer, data = read
+            if answer.status >= 200:
+                break
+            if answer.status == _SWITCHING_PROTOCOLS:
+                # What follows is no message any more.
+                requester.receive_answer(answer, [data] if data else [], True)
+                return
+            # Any other 1xx is not passed on (RFC 9110 15.2 lets a gateway that asked for none).
+        self._keeps_alive = answer.keep_alive
+        if answer.length == 0:
+            self._finish(data)
+            requester.receive_answer(answer, [], True)
+            return
+        self._content = content_reader(answer.length)
+        pieces, rest = self._content.read(data) if data else ([], None)
+        if rest is not None:
+            self._finish(rest)
+        requester.receive_answer(answer, pieces, rest is not None)
+
+    def _finish(self, rest: bytes) -> None:
+        """The answer is whole: rest, if the connection is good for another request."""
+        self._requester = None
+        self._content = None
+        self._is_used = True
+        if rest or not self._keeps_alive or not self._is_sent or self._transport.is_closing():
+            self.abandon()
+        else:
+            self._upstreams.put_back(self)
+
+    def _end(self) -> None:
+        """The server has closed."""
+        requester, content = self._requester, self._content
+        self._requester = None
+        self._upstreams.discard(self)
+        if requester is None:
+            return
+        if content is not None and content.ends_with_connection:
+            requester.receive_answer_content([], True)
+            return
+        requester.upstream_failed(UpstreamReset(), is_untouched=self._is_used and self._is_silent)
+
+    def _fail(self, error: RouteError) -> None:
+        requester = self._requester
+        self.abandon()
+        if requester is not None:
+            requester.upstream_failed(error, is_untouched=False)
+
+
+class Upstreams:
+    """All connections to servers of this process, shared by all clients.
+
+    Args:
+        deadlines: Watches them.
+        connect_timeout_s: The longest time to connect, in seconds.
+        tls: The context for servers that speak TLS.
+    """
+
+    def __init__(
+        self, deadlines: Deadlines, connect_timeout_s: float, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._deadlines = deadlines
+        self._connect_timeout_s = connect_timeout_s
+        self._tls = tls
+        self._idle: dict[ServerKey, list[UpstreamConnection]] = {}
+        self._idle_count = 0
+        self._opening: set[asyncio.Task[None]] = set()
+        self.time = asyncio.get_running_loop().time
+
+    def take(self, key: ServerKey, *, is_repeatable: bool) -> UpstreamConnection | None:
+        """A connection that rests, fresh enough for this request.
+
+        Args:
+            key: Where to.
+            is_repeatable: Whether the request could be sent again, if the server has just closed.
+        """
+        idle = self._idle.get(key)
+        if not idle:
+            return None
+        oldest = self.time() - (IDLE_LIFE_S if is_repeatable else IDLE_LIFE_UNSAFE_S)
+        # The last one in has rested least.
+        connection = idle[-1]
+        if connection.rested_since <= oldest:
+            return None
+        self._remove_idle(connection)
+        return connection
+
+    async def open(self, key: ServerKey, addresses: Sequence[Address]) -> UpstreamConnection:
+        """Connect to the first of some addresses that answers.
+
+        Args:
+            key: Where to; its address is the first of them.
+            addresses: The addresses to try in turn.
+
+        Raises:
+            UpstreamRefused: None of them takes the connection.
+            UpstreamTimeout: Not in time.
+        """
+        loop = asyncio.get_running_loop()
+        context = self._tls if key.scheme == b"https" else None
+        error: RouteError = UpstreamRefused()
+        for address in addresses:
+            connection = UpstreamConnection(self, key._replace(address=str(address)))
+            try:
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await loop.create_connection(
+                        lambda made=connection: made,
+                        str(address),
+                        key.port,
+                        ssl=context,
+                        server_hostname=key.name if context is not None else None,
+                    )
+            except TimeoutError:
+                error = UpstreamTimeout("connect")
+            except OSError as fault:
+                error = UpstreamRefused(type(fault).__name__)
+            else:
+                self._deadlines.add(connection)
+                return connection
+        raise error
+
+    def put_back(self, connection: UpstreamConnection) -> None:
+        """Let a connection rest."""
+        idle = self._idle.setdefault(connection.key, [])
+        if len(idle) >= _MAX_IDLE_PER_SERVER or self._idle_count >= _MAX_IDLE:
+            connection.abandon()
+            return
+        connection.rested_since = self.time()
+        connection.deadline = connection.rested_since + IDLE_LIFE_S
+        idle.append(connection)
+        self._idle_count += 1
+
+    def discard(self, connection: UpstreamConnection) -> None:
+        """Forget a connection that is closed, or about to be."""
+        self._deadlines.discard(connection)
+        if connection in self._idle.get(connection.key, ()):
+            self._remove_idle(connection)
+
+    def close(self) -> None:
+        """Close all that rest."""
+        for idle in list(self._idle.values()):
+            for connection in list(idle):
+                connection.abandon()
+
+    def _remove_idle(self, connection: UpstreamConnection) -> None:
+        idle = self._idle[connection.key]
+        idle.remove(connection)
+        self._idle_count -= 1
+        if not idle:
+            del self._idle[connection.key]
