@@ -7,12 +7,12 @@ guard refuses it.
 import logging
 import os
 
-from mitmproxy import addonmanager, ctx, exceptions, http
+from mitmproxy import addonmanager, connection, ctx, exceptions, http
 from mitmproxy.proxy import layer, mode_specs
 
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
-from route_addon.carry.relay import Limits, Relay, choose_layers
+from route_addon.carry.relay import Relay, choose_layers
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.stock import Stock
 from route_addon.core.router import Router
@@ -73,6 +73,16 @@ class RouteAddon:
         except BadOption as error:
             raise exceptions.OptionsError(str(error)) from None
 
+    def client_connected(self, client: connection.Client) -> None:
+        """Count a connection, or close it."""
+        if self.relay is not None:
+            client.error = client.error or self.relay.accept(client)
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        """Count it no more."""
+        if self.relay is not None:
+            self.relay.arrivals.leave(client)
+
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """Put the relay on top of a client's connection."""
         client = nextlayer.context.client
@@ -132,8 +142,8 @@ class RouteAddon:
         self.settings = settings
         if settings.carrier == "relay" and ctx.options.server:
             if self.relay is None:
-                self.relay = Relay(Limits(), self.router)
-            self.relay.router = self.router
+                self.relay = Relay(settings.limits, self.router)
+            self.relay.configure(settings.limits, self.router)
 
     def _describe(self) -> str:
         return self.settings.describe() if self.settings is not None else "no settings"

@@ -169,6 +169,74 @@ OPTIONS = (
         unit="relay or stock",
     ),
     Option(
+        "route_head_timeout",
+        60,
+        "How long a client may take for a request head; the parent's client_header_timeout.",
+        unit="seconds",
+    ),
+    Option(
+        "route_body_timeout",
+        60,
+        "How long a client may be silent in a request's body (nginx's client_body_timeout).",
+        unit="seconds",
+    ),
+    Option(
+        "route_send_timeout",
+        60,
+        "How long a client may take nothing of its answer (nginx's send_timeout).",
+        unit="seconds",
+    ),
+    Option(
+        "route_keepalive_timeout",
+        75,
+        "How long a client's connection may rest between two requests.",
+        unit="seconds",
+    ),
+    Option(
+        "route_connect_timeout",
+        5,
+        "How long connecting to an address of an upstream may take.",
+        unit="seconds",
+    ),
+    Option(
+        "route_answer_timeout",
+        0,
+        "How long an upstream may be silent before its answer and between two parts of it; 0 "
+        "for each location's own time.",
+        unit="seconds",
+    ),
+    Option(
+        "route_websocket_timeout",
+        3600,
+        "How long a WebSocket may be silent in both directions.",
+        unit="seconds",
+    ),
+    Option(
+        "route_spool_dir",
+        "",
+        "The folder for request bodies that are collected; empty for the system's temporary one.",
+        unit="path",
+    ),
+    Option(
+        "route_spool_bytes",
+        8 * 2**30,
+        "What all collected request bodies together may take on the disk.",
+        unit="bytes",
+    ),
+    Option(
+        "route_max_connections",
+        0,
+        "How many connections of clients are held at once; 0 for no bound.",
+        unit="connections",
+    ),
+    Option(
+        "route_max_connections_per_client",
+        0,
+        "How many connections one address may hold; trusted proxies are never counted; 0 for no "
+        "bound.",
+        unit="connections",
+    ),
+    Option(
         "route_allow_known_keys",
         False,
         "Start even with a key that everybody has, because a public image ships it.",
@@ -212,7 +280,7 @@ def _from_environment(option: Option, environment: Mapping[str, str]) -> Value:
             raise BadOption(option.name.upper(), text, "must be true or false")
         return text.lower() in ("true", "1")
     if isinstance(option.default, int):
-        if not re.fullmatch(r"[0-9]{1,9}", text):
+        if not re.fullmatch(r"[0-9]{1,18}", text):
             raise BadOption(option.name.upper(), text, f"must be a whole number of {option.unit}")
         return int(text)
     return text

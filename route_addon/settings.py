@@ -4,6 +4,7 @@ Nothing here knows mitmproxy: whoever has the values hands them over.
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from route_addon.carry.limits import Limits
 from route_addon.config_file import ConfigFile, read_config_file
 from route_addon.core.authority import parse_authority
 from route_addon.core.credentials import full_authority, parse_origin
@@ -40,6 +42,7 @@ _UPSTREAM_OPTIONS = {
 }
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _SUFFIX = re.compile(r"(?:\*?\.)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)\.?")
+_MAX_S = 30 * 86400
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -50,6 +53,7 @@ class Settings:
     rules: Rules
     carrier: str
     """``relay`` or ``stock``."""
+    limits: Limits
     cache_ttl_s: int
     cache_entries: int
     signing_fingerprints: tuple[str, ...]
@@ -127,6 +131,7 @@ def build_settings(
     return Settings(
         rules=rules,
         carrier=_choice(values, "route_carrier", ("relay", "stock")),
+        limits=_limits(values),
         cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
         cache_entries=_number(values, "route_cache_entries", 1, 10_000_000),
         signing_fingerprints=tuple(map(fingerprint, signing_keys)),
@@ -144,6 +149,31 @@ def _number(values: Values, name: str, least: int, most: int) -> int:
     if not isinstance(value, int) or not least <= value <= most:
         raise BadOption(name, value, f"must be a whole number from {least} to {most}")
     return value
+
+
+def _limits(values: Values) -> Limits:
+    spool_folder = _text(values, "route_spool_dir")
+    if spool_folder and not (Path(spool_folder).is_dir() and os.access(spool_folder, os.W_OK)):
+        raise BadOption("route_spool_dir", spool_folder, "must be a folder that can be written to")
+    seconds = {
+        field: float(_number(values, f"route_{name}_timeout", least, _MAX_S))
+        for field, name, least in (
+            ("head_s", "head", 1),
+            ("body_s", "body", 1),
+            ("send_s", "send", 1),
+            ("keepalive_s", "keepalive", 1),
+            ("connect_s", "connect", 1),
+            ("answer_s", "answer", 0),
+            ("websocket_s", "websocket", 1),
+        )
+    }
+    return Limits(
+        **seconds,
+        spool_folder=spool_folder,
+        spool_bytes=_number(values, "route_spool_bytes", 0, 2**62),
+        max_connections=_number(values, "route_max_connections", 0, 2**20),
+        max_connections_per_client=_number(values, "route_max_connections_per_client", 0, 2**20),
+    )
 
 
 def _choice(values: Values, name: str, choices: tuple[str, ...]) -> str:

@@ -195,7 +195,7 @@ class ClientHttp1:
             self._content = None
             self._unread = rest
         if exchange is not None:
-            self.deadline = NEVER if is_end else self._time() + self._relay.limits.content_s
+            self.deadline = NEVER if is_end else self._time() + self._relay.limits.body_s
             exchange.receive_content(pieces, is_end)
         elif is_end:
             self._end_exchange()
@@ -228,7 +228,7 @@ class ClientHttp1:
     def resume_content(self) -> None:
         self._is_content_wanted = True
         if self._content is not None:
-            self.deadline = self._time() + self._relay.limits.content_s
+            self.deadline = self._time() + self._relay.limits.body_s
         self._wire.resume_reading()
         if self._unread and not self._is_reading:
             self._read()
@@ -297,7 +297,7 @@ class ClientHttp1:
             self._wire.close()
             return
         if not self._stalled_bytes:
-            self.deadline = self._time() + self._relay.limits.idle_s
+            self.deadline = self._time() + self._relay.limits.keepalive_s
         if not self._is_reading:
             self._wire.resume_reading()
             if self._unread:

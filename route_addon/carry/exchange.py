@@ -336,7 +336,8 @@ class Exchange:
         forward = self.forward
         assert forward is not None
         self._connection = connection
-        connection.begin(self, forward.method, forward.location.answer_within_s)
+        patience_s = self._relay.limits.answer_s or forward.location.answer_within_s
+        connection.begin(self, forward.method, patience_s)
         spool = self._spool
         length = spool.size if spool is not None else self.head.length
         head = build_request_head(

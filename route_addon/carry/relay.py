@@ -6,16 +6,18 @@ connection's transport over: bytes -> ``RequestHead`` -> ``decide`` -> ``Decisio
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import commands, context, events, layer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
+from route_addon.carry.arrivals import Arrivals
 from route_addon.carry.client_http1 import ClientHttp1
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.exchange import ClientStream, Exchange
+from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import describe_answer, read_peer
+from route_addon.carry.limits import Limits
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
 from route_addon.carry.upstream import Upstreams
@@ -25,27 +27,6 @@ from route_addon.core.messages import RequestHead, Respond
 from route_addon.core.router import Router
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What clients and upstreams may take, in seconds, bytes and numbers."""
-
-    tls_handshake_s: float = 10.0
-    head_s: float = 60.0
-    """For a whole request head."""
-    content_s: float = 60.0
-    """Of silence in a request's content."""
-    send_s: float = 60.0
-    """For a client that reads nothing of its answer."""
-    idle_s: float = 120.0
-    """Between two requests."""
-    connect_s: float = 5.0
-    websocket_s: float = 3600.0
-    spool_folder: str = ""
-    spool_bytes: int = 8 * 2**30
-    max_connections: int = 0
-    max_connections_per_client: int = 0
 
 
 class Relay:
@@ -66,8 +47,32 @@ class Relay:
         self.deadlines = Deadlines()
         self.resolver = Resolver()
         self.verifier = Verifier()
+        self.arrivals = Arrivals(
+            self.deadlines, lambda address: self.router.rules.proxies.trusts(address)
+        )
         self.spools = Spools(limits.spool_folder, limits.spool_bytes)
         self.upstreams = Upstreams(self.deadlines, limits.connect_s)
+
+    def configure(self, limits: Limits, router: Router) -> None:
+        """Take new settings: they hold for what begins from now on."""
+        self.limits = limits
+        self.router = router
+        self.spools.configure(limits.spool_folder, limits.spool_bytes)
+        self.upstreams.connect_timeout_s = limits.connect_s
+
+    def accept(self, client: connection.Client) -> str | None:
+        """A connection has been accepted.
+
+        Returns:
+            Why it must be closed, or None.
+        """
+        port = client.sockname[1]
+        if port not in self.own_ports:
+            self.own_ports |= {port}
+        refusal = self.arrivals.accept(client, self.limits)
+        if refusal is not None:
+            logger.info("closed: a connection too many (%s)", refusal)
+        return refusal
 
     def _make_exchange(self, stream: ClientStream, head: RequestHead) -> Exchange:
         return Exchange(self, stream, head)
@@ -99,6 +104,13 @@ class RelayLayer(layer.Layer):
         self._wire: Wire | None = None
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        try:
+            yield from self._carry(event)
+        except Exception as fault:
+            logger.error("the layer failed: %s", describe_fault(fault))
+            yield commands.CloseConnection(self.context.client)
+
+    def _carry(self, event: events.Event) -> layer.CommandGenerator[None]:
         client = self.context.client
         if isinstance(event, events.Start):
             self._wire = self._open(client)
@@ -113,6 +125,7 @@ class RelayLayer(layer.Layer):
         yield from ()
 
     def _open(self, client: connection.Client) -> Wire:
+        self._relay.arrivals.begin(client)
         handler = ctx.master.addons.get("proxyserver").connections[client.id]
         transport = handler.transports[client].writer.transport
         tls_layer = self.context.layers[-2]
@@ -133,6 +146,7 @@ def choose_layers(nextlayer: layer.NextLayer, relay: Relay) -> None:
     # mitmproxy's own choice, made before ours, has left its layers behind.
     del chosen.layers[1:]
     if data[0] == _TLS_HANDSHAKE:
+        relay.arrivals.begin_handshake(chosen.client, relay.limits)
         tls = ClientTLSLayer(chosen)
         tls.child_layer = RelayLayer(chosen, relay)
         nextlayer.layer = tls

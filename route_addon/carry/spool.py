@@ -26,10 +26,17 @@ class Spools:
     """
 
     def __init__(self, folder: str, max_bytes: int) -> None:
+        self.folder = ""
+        self.max_bytes = 0
+        self.used_bytes = 0
+        """What the files of all bodies hold now."""
+        self.configure(folder, max_bytes)
+        self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
+
+    def configure(self, folder: str, max_bytes: int) -> None:
+        """Take new settings, for the bodies that come."""
         self.folder = folder or tempfile.gettempdir()
         self.max_bytes = max_bytes
-        self.used_bytes = 0
-        self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
 
     def open(self) -> "Spool":
         """A place for one body."""

@@ -274,7 +274,7 @@ class Upstreams:
         self, deadlines: Deadlines, connect_timeout_s: float, tls: ssl.SSLContext | None = None
     ) -> None:
         self._deadlines = deadlines
-        self._connect_timeout_s = connect_timeout_s
+        self.connect_timeout_s = connect_timeout_s
         self._tls = tls
         self._idle: dict[ServerKey, list[UpstreamConnection]] = {}
         self._idle_count = 0
@@ -316,7 +316,7 @@ class Upstreams:
         for address in addresses:
             connection = UpstreamConnection(self, key._replace(address=str(address)))
             try:
-                async with asyncio.timeout(self._connect_timeout_s):
+                async with asyncio.timeout(self.connect_timeout_s):
                     await loop.create_connection(
                         lambda made=connection: made,
                         str(address),

@@ -1,0 +1,30 @@
+"""What clients and upstreams may take of the relay, in seconds, bytes and numbers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of the relay. A number of 0 is no bound."""
+
+    tls_handshake_s: float = 10.0
+    head_s: float = 60.0
+    """For a whole request head, from its first byte; from the accept for the first one."""
+    body_s: float = 60.0
+    """Of silence in a request's content."""
+    send_s: float = 60.0
+    """For a client that takes nothing of its answer."""
+    keepalive_s: float = 75.0
+    """Between two requests on a connection."""
+    connect_s: float = 5.0
+    """To connect to one address of an upstream."""
+    answer_s: float = 0.0
+    """Of silence from an upstream; 0 for each location's own time."""
+    websocket_s: float = 3600.0
+    """Of silence in both directions of a WebSocket."""
+    spool_folder: str = ""
+    """Where collected bodies are kept; empty for the system's temporary folder."""
+    spool_bytes: int = 8 * 2**30
+    """What all collected bodies together may take on the disk."""
+    max_connections: int = 0
+    max_connections_per_client: int = 0
