@@ -171,7 +171,7 @@ OPTIONS = (
     Option(
         "route_head_timeout",
         60,
-        "How long a client may take for a request head; the parent's client_header_timeout.",
+        "How long a client may take for a request head (nginx's client_header_timeout).",
         unit="seconds",
     ),
     Option(

@@ -67,7 +67,7 @@ class Guard:
         servers = ctx.master.addons.get("proxyserver").servers
         while servers.is_updating:
             await asyncio.sleep(_POLL_S)
-        addresses = [human.format_address(address) for address in listen_addresses()]
+        addresses = dict.fromkeys(map(human.format_address, listen_addresses()))
         if not addresses:
             logger.error("no listener could be opened")
             return

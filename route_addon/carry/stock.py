@@ -33,6 +33,7 @@ from route_addon.core.fields import connection_options
 from route_addon.core.framing import UNTIL_END
 from route_addon.core.locations import POD
 from route_addon.core.messages import (
+    HTTP_11,
     Decision,
     Field,
     Forward,
@@ -163,13 +164,22 @@ class Stock:
 
 
 def _connection_fields(head: RequestHead) -> list[Field]:
-    """The framing as it came, and a ``close`` that mitmproxy's client side reads from the flow."""
+    """The framing as it came, and what mitmproxy's client side reads from the flow.
+
+    That is a ``close``, and an ``Expect: 100-continue``, which it answers and takes out again.
+    """
     fields = [field for field in head.fields if field[0].lower() in _FRAMING]
+    if head.version == HTTP_11 and any(map(_expects_continue, head.fields)):
+        fields.append((b"Expect", b"100-continue"))
     values = [value for name, value in head.fields if name.lower() == b"connection"]
     options = connection_options(values)
     if b"close" in options and b"upgrade" not in options:
         fields.append((b"Connection", b"close"))
     return fields
+
+
+def _expects_continue(field: Field) -> bool:
+    return field[0].lower() == b"expect" and field[1].lower() == b"100-continue"
 
 
 def hide_error_pages() -> None:

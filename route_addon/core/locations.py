@@ -85,6 +85,7 @@ class Locations:
         self._exact: dict[bytes, Location] = {}
         self._patterns: dict[bytes, list[tuple[re.Pattern[bytes], Location]]] = {}
         self._prefixes: dict[bytes, list[tuple[bytes, bytes, Location]]] = {}
+        self._root: Location | None = None
         seen: set[tuple[str, str]] = set()
         for location in self.all:
             key = (location.kind, location.location)
@@ -105,6 +106,8 @@ class Locations:
                 raise BadLocation(f"{location.location!r}: the first segment must be literal")
             entry = (compile_pattern(location.location), location)
             self._patterns.setdefault(first, []).append(entry)
+        elif text == b"/":
+            self._root = location
         else:
             # ``/x`` matches /x and /x/..., ``/x/`` only what is below it.
             bare = text.rstrip(b"/")
@@ -128,11 +131,7 @@ class Locations:
         for below, whole, location in self._prefixes.get(first, ()):
             if path.startswith(below) or path == whole:
                 return location, NO_CAPTURES
-        if first:
-            for below, _, location in self._prefixes.get(b"", ()):
-                if path.startswith(below):
-                    return location, NO_CAPTURES
-        return None
+        return None if self._root is None else (self._root, NO_CAPTURES)
 
 
 def first_segment(path: bytes) -> bytes:
