@@ -7,14 +7,16 @@ guard refuses it.
 import logging
 import os
 
-from mitmproxy import addonmanager, connection, ctx, exceptions, http
+from mitmproxy import addonmanager, connection, ctx, exceptions, http, tls
 from mitmproxy.proxy import layer, mode_specs
 
+from route_addon.carry.certificates import Certificates
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
+from route_addon.carry.log_records import hide_tokens_in_logs
 from route_addon.carry.relay import Relay, choose_layers
 from route_addon.carry.resolve import Resolver
-from route_addon.carry.stock import Stock
+from route_addon.carry.stock import Stock, choose_stock_layers, hide_tokens
 from route_addon.core.router import Router
 from route_addon.core.targetmap import TargetMap
 from route_addon.options import IGNORED_ENVIRONMENT, BadOption
@@ -23,6 +25,8 @@ from route_addon.start import (
     NAMES,
     check_host_options,
     is_set,
+    load_certificates,
+    load_upstream_context,
     option_values,
     refuse_start,
     register_options,
@@ -47,9 +51,11 @@ class RouteAddon:
         self.relay: Relay | None = None
         self.settings: Settings | None = None
         self.router: Router | None = None
+        self.certificates: Certificates | None = None
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Register the options; a configuration that cannot be used ends the start."""
+        hide_tokens_in_logs()
         try:
             register_options(loader, os.environ)
             check_host_options()
@@ -68,7 +74,7 @@ class RouteAddon:
         """
         try:
             check_host_options()
-            if updated & (NAMES | {"server"}):
+            if updated & (NAMES | {"server", "certs", "cert_passphrase"}):
                 self._settle()
         except BadOption as error:
             raise exceptions.OptionsError(str(error)) from None
@@ -84,20 +90,33 @@ class RouteAddon:
             self.relay.arrivals.leave(client)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
-        """Put the relay on top of a client's connection."""
+        """Put our layers on top of a client's connection."""
         client = nextlayer.context.client
-        if self.relay is None or not isinstance(client.proxy_mode, mode_specs.ReverseMode):
+        if not isinstance(client.proxy_mode, mode_specs.ReverseMode):
             return
         try:
-            choose_layers(nextlayer, self.relay)
+            if self.relay is not None:
+                choose_layers(nextlayer, self.relay)
+            else:
+                choose_stock_layers(nextlayer, self.certificates)
         except Exception as fault:
             logger.error("next_layer failed: %s", describe_fault(fault))
             nextlayer.layer = None
+
+    async def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        """Take changed certificates before a handshake uses them."""
+        try:
+            if self.certificates:
+                await self.certificates.refresh()
+        except Exception as fault:
+            logger.error("tls_clienthello failed: %s", describe_fault(fault))
 
     def running(self) -> None:
         """Tell the operator what deserves a look."""
         for warning in self.settings.warnings if self.settings is not None else ():
             logger.warning("%s", warning)
+        for fault in self.certificates.find_faults() if self.certificates is not None else ():
+            logger.warning("%s", fault)
         for name in IGNORED_ENVIRONMENT:
             if os.environ.get(name):
                 logger.info("%s is ignored: names are resolved as the system does", name)
@@ -111,10 +130,12 @@ class RouteAddon:
 
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Decide a live request."""
-        if not flow.live or flow.is_replay is not None or flow.response or flow.error:
+        if not flow.live or flow.is_replay is not None or flow.response:
             return
         try:
-            if self.router is not None:
+            if flow.error:
+                hide_tokens(flow)
+            elif self.router is not None:
                 await self.stock.send_request(flow, self.router)
         except Exception as fault:
             logger.error("requestheaders failed: %s", describe_fault(fault))
@@ -133,6 +154,8 @@ class RouteAddon:
     def _settle(self) -> None:
         """Build the settings whole, then put them in force at once."""
         settings = build_settings(option_values(), is_set, need_keys=ctx.options.server)
+        certificates = load_certificates(settings, self.certificates)
+        upstream_tls = load_upstream_context(settings)
         router, old = self.router, self.settings
         if router is not None and old is not None and old.cache_key == settings.cache_key:
             targets = router.targets
@@ -140,10 +163,13 @@ class RouteAddon:
             targets = TargetMap(settings.cache_entries, settings.cache_ttl_s)
         self.router = Router(settings.rules, targets)
         self.settings = settings
+        self.certificates = certificates
         if settings.carrier == "relay" and ctx.options.server:
             if self.relay is None:
                 self.relay = Relay(settings.limits, self.router)
-            self.relay.configure(settings.limits, self.router)
+            self.relay.configure(settings.limits, self.router, certificates, upstream_tls)
 
     def _describe(self) -> str:
-        return self.settings.describe() if self.settings is not None else "no settings"
+        if self.settings is None or self.certificates is None:
+            return "no settings"
+        return f"{self.settings.describe()}; certificates {self.certificates.describe()}"

@@ -52,6 +52,8 @@ def read_config_file(path: str) -> ConfigFile:
         raise ValueError("is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"is not TOML: {error}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     _check_keys("", document, _SECTIONS)
     return ConfigFile(
         path,

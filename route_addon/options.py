@@ -169,6 +169,41 @@ OPTIONS = (
         unit="relay or stock",
     ),
     Option(
+        "route_certs",
+        "",
+        "The certificates for TLS, on the same port: PEM files that hold chain and key, or "
+        "chain:key, separated by commas. The name that a client asks for chooses among them; the "
+        "first is for all others. Changed files are taken at once. Empty for mitmproxy's certs; "
+        "without either TLS is refused.",
+        unit="paths",
+    ),
+    Option(
+        "route_https_redirect",
+        0,
+        "Send clients that came by http to https at this port (308); 443 is not written out; 0 "
+        "to serve them. A proxy in front that ends TLS must send X-Forwarded-Proto.",
+        unit="port",
+    ),
+    Option(
+        "route_hsts",
+        0,
+        "How long browsers shall use https only (Strict-Transport-Security, on answers over "
+        "https); 0 to say nothing.",
+        unit="seconds",
+    ),
+    Option(
+        "route_upstream_ca",
+        "",
+        "A PEM file of CAs that https upstreams are verified with, besides those of the system.",
+        unit="path",
+    ),
+    Option(
+        "route_tls_handshake_timeout",
+        10,
+        "How long a client may take for a TLS handshake.",
+        unit="seconds",
+    ),
+    Option(
         "route_head_timeout",
         60,
         "How long a client may take for a request head (nginx's client_header_timeout).",
@@ -258,13 +293,19 @@ def default_values(environment: Mapping[str, str]) -> dict[str, Value]:
         BadOption: An environment value of the wrong type.
     """
     values = {option.name: _from_environment(option, environment) for option in OPTIONS}
+    host = _first(environment, ("PYOS_FQDN", "PYOS_SERVICE_HOST"))
     port = environment.get("PYOS_SERVICE_PORT", "")
-    if port and not environment.get("ROUTE_PYOS"):
-        host = _first(environment, ("PYOS_FQDN", "PYOS_SERVICE_HOST")) or "pyos"
-        if "://" not in host and not re.search(r":[0-9]+\Z", host.rpartition("]")[2]):
-            host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-            values["route_pyos"] = f"{host}:{port}"
+    if (host or port) and not environment.get("ROUTE_PYOS"):
+        values["route_pyos"] = _with_port(host or "pyos", port or "8000")
     return values
+
+
+def _with_port(host: str, port: str) -> str:
+    """``host:port``; a URL, or a host with a port of its own, stays as it is."""
+    if host.count(":") > 1 and "://" not in host and not host.startswith("["):
+        host = f"[{host}]"
+    has_port = re.search(r":[0-9]+\Z", host.rpartition("]")[2])
+    return host if "://" in host or has_port else f"{host}:{port}"
 
 
 def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from route_addon.carry.certificates import CertificateFiles
 from route_addon.carry.limits import Limits
 from route_addon.config_file import ConfigFile, read_config_file
 from route_addon.core.authority import parse_authority
@@ -31,7 +32,7 @@ from route_addon.core.locations import HERE, POD, BadLocation, Location, Locatio
 from route_addon.core.messages import Origin, Server
 from route_addon.core.router import Rules
 from route_addon.core.table import PORTS, build_locations
-from route_addon.core.targets import HostSet, Network, TargetPolicy, parse_target_host
+from route_addon.core.targets import HostSet, Network, TargetPolicy, parse_address, parse_target_host
 from route_addon.options import OPTIONS, BadOption, Values
 
 _UPSTREAM_OPTIONS = {
@@ -42,6 +43,8 @@ _UPSTREAM_OPTIONS = {
 }
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _SUFFIX = re.compile(r"(?:\*?\.)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)\.?")
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+"""Bytes of the environment that are not UTF-8 arrive as surrogates (PEP 383)."""
 _MAX_S = 30 * 86400
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
@@ -54,6 +57,9 @@ class Settings:
     carrier: str
     """``relay`` or ``stock``."""
     limits: Limits
+    certificates: tuple[CertificateFiles, ...]
+    upstream_ca: str
+    """A PEM file of CAs, or empty."""
     cache_ttl_s: int
     cache_entries: int
     signing_fingerprints: tuple[str, ...]
@@ -127,11 +133,15 @@ def build_settings(
         container_ports=_container_ports(_text(values, "route_container_ports")),
         node_name=_text(values, "route_node_name"),
         acme_root=_acme_root(_text(values, "route_acme_root")),
+        hsts_s=_number(values, "route_hsts", 0, 10 * 365 * 86400),
+        https_redirect_port=_number(values, "route_https_redirect", 0, 65535),
     )
     return Settings(
         rules=rules,
         carrier=_choice(values, "route_carrier", ("relay", "stock")),
         limits=_limits(values),
+        certificates=_certificates(_text(values, "route_certs")),
+        upstream_ca=_text(values, "route_upstream_ca"),
         cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
         cache_entries=_number(values, "route_cache_entries", 1, 10_000_000),
         signing_fingerprints=tuple(map(fingerprint, signing_keys)),
@@ -141,12 +151,15 @@ def build_settings(
 
 
 def _text(values: Values, name: str) -> str:
-    return str(values[name])
+    value = str(values[name])
+    if _NOT_TEXT.search(value):
+        raise BadOption(name, ascii(value), "must be UTF-8 text without a NUL")
+    return value
 
 
 def _number(values: Values, name: str, least: int, most: int) -> int:
     value = values[name]
-    if not isinstance(value, int) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise BadOption(name, value, f"must be a whole number from {least} to {most}")
     return value
 
@@ -158,6 +171,7 @@ def _limits(values: Values) -> Limits:
     seconds = {
         field: float(_number(values, f"route_{name}_timeout", least, _MAX_S))
         for field, name, least in (
+            ("tls_handshake_s", "tls_handshake", 1),
             ("head_s", "head", 1),
             ("body_s", "body", 1),
             ("send_s", "send", 1),
@@ -230,8 +244,11 @@ def parse_server(text: str) -> Server:
     wanted = "must be a URL (http://host:port) or host[:port]"
     bare_ipv6 = "://" not in text and text.count(":") > 1 and not text.startswith("[")
     url = f"http://[{text}]" if bare_ipv6 else text if "://" in text else f"http://{text}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(wanted) from None
+    if parts.scheme not in ("http", "https") or re.search(r"[\t\r\n]", text):
         raise ValueError(wanted)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"{wanted}, without a path")
@@ -335,12 +352,12 @@ def _proxies(value: str) -> tuple[Network, ...]:
     return tuple(_network("route_trusted_proxies", value, item) for item in split_list(value))
 
 
-def _network(name: str, value: str, item: str) -> Network:
+def _network(name: str, value: str, item: str, other: str = "") -> Network:
     try:
         return ipaddress.ip_network(item)
     except ValueError:
         raise BadOption(
-            name, value, f"{item!r} must be a network such as 10.0.0.0/8, without host bits"
+            name, value, f"{item!r} must be a network (10.0.0.0/8, without host bits){other}"
         ) from None
 
 
@@ -350,13 +367,11 @@ def _host_set(values: Values, name: str) -> HostSet:
     suffixes: list[str] = []
     for item in split_list(value):
         suffix = _SUFFIX.fullmatch(item)
-        if suffix is not None and parse_target_host(suffix[1].encode()) == suffix[1].lower():
-            try:
-                networks.append(ipaddress.ip_network(item))
-            except ValueError:
-                suffixes.append(suffix[1].lower())
+        host = parse_target_host(suffix[1].encode()) if suffix is not None else None
+        if host is None or parse_address(host) is not None:
+            networks.append(_network(name, value, item, " or a DNS suffix"))
         else:
-            networks.append(_network(name, value, item))
+            suffixes.append(host)
     return HostSet(tuple(networks), tuple(suffixes))
 
 
@@ -393,6 +408,16 @@ def _container_ports(value: str) -> frozenset[int] | None:
             )
         ports.update(range(first, last + 1))
     return frozenset(ports)
+
+
+def _certificates(value: str) -> tuple[CertificateFiles, ...]:
+    files: list[CertificateFiles] = []
+    for item in split_list(value):
+        chain, colon, key = item.partition(":")
+        if not chain or (colon and not key) or ":" in key:
+            raise BadOption("route_certs", value, f"{item!r} must be PATH or CHAIN:KEY")
+        files.append(CertificateFiles(chain, key or chain))
+    return tuple(files)
 
 
 def _acme_root(value: str) -> str:

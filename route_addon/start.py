@@ -1,13 +1,18 @@
 """What must be true before the router listens, and what mitmproxy has to be told for it."""
 
+import ssl
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NoReturn
 
 from mitmproxy import addonmanager, ctx, exceptions, optmanager
 
+from route_addon.carry.certificates import CertificateFault, CertificateFiles, Certificates
+from route_addon.carry.tls import build_upstream_context
 from route_addon.options import OPTIONS, BadOption, Value, default_values
+from route_addon.settings import Settings
 
 NAMES = frozenset(option.name for option in OPTIONS)
 
@@ -44,7 +49,7 @@ def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]
     try:
         # Later would be too late: a failure there ends the loading of the script in silence.
         ctx.options.process_deferred()
-    except exceptions.OptionsError as error:
+    except (exceptions.OptionsError, TypeError) as error:
         raise BadOption("--set", "", f"{error}; give each option once, with its type") from None
     unknown = sorted(name for name in ctx.options.deferred if name.startswith("route_"))
     if unknown:
@@ -84,6 +89,56 @@ def check_host_options() -> None:
 def option_values() -> dict[str, Value]:
     """The value of every option of ours, as it is now."""
     return {name: getattr(ctx.options, name) for name in NAMES}
+
+
+def load_certificates(settings: Settings, old: Certificates | None) -> Certificates:
+    """The certificates that the options name: ours, or else mitmproxy's own option.
+
+    Args:
+        settings: The settings that will be in force.
+        old: The certificates in force; they are kept when the options name the same.
+
+    Raises:
+        BadOption: One that cannot be used.
+    """
+    name, files = "route_certs", settings.certificates
+    if not ctx.options.server:
+        files = ()
+    elif not files:
+        name, files = "certs", tuple(map(_parse_cert, ctx.options.certs))
+    passphrase = ctx.options.cert_passphrase or ""
+    if old is not None and old.source == (files, passphrase):
+        return old
+    try:
+        return Certificates(files, passphrase)
+    except CertificateFault as fault:
+        raise BadOption(name, fault.files, str(fault)) from None
+
+
+def _parse_cert(spec: str) -> CertificateFiles:
+    """One of mitmproxy's ``certs``: ``[NAME=]PATH``."""
+    name, _, path = spec.rpartition("=")
+    path = str(Path(path).expanduser())
+    return CertificateFiles(path, path, (name or "*",))
+
+
+def load_upstream_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context towards upstreams, where one is needed.
+
+    Raises:
+        BadOption: CAs that cannot be read.
+    """
+    schemes = {server.scheme for servers in settings.rules.upstreams.values() for server in servers}
+    if not settings.upstream_ca and b"https" not in schemes:
+        return None
+    try:
+        return build_upstream_context(settings.upstream_ca)
+    except OSError:
+        raise BadOption(
+            "route_upstream_ca",
+            settings.upstream_ca,
+            "must be a PEM file of CA certificates that can be read",
+        ) from None
 
 
 def refuse_start(sentence: str) -> NoReturn:

@@ -21,5 +21,6 @@ def read_challenge(decision: ServeFile) -> Respond:
         (b"Content-Type", b"text/plain"),
         *SECURITY_FIELDS,
         (b"X-Request-ID", decision.request_id),
+        *decision.fields,
     ]
     return Respond(decision.location, 200, fields, body, None, decision.request_id)

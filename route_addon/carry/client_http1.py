@@ -4,13 +4,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from mitmproxy.proxy.server import ConnectionHandler
+
 from route_addon.carry.deadlines import NEVER
 from route_addon.carry.exchange import Exchange
 from route_addon.carry.http1 import RawRequest, RequestReader
 from route_addon.carry.http1_content import ContentReader, content_reader
 from route_addon.carry.http1_writer import build_answer_head, build_chunk
 from route_addon.carry.request_id import make_request_id
-from route_addon.carry.tunnel import Tunnel
+from route_addon.carry.tunnel import TunnelMaker
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import SWITCHING_PROTOCOLS
@@ -53,7 +55,9 @@ class ClientHttp1:
         self._unread = b""
         self._is_reading = False
         self._is_answer_chunked = False
+        self._is_answer_endless = False
         self._is_closing = False
+        self._has_ended = False
         self._lingers_until = NEVER
         self._stalled_bytes = 0
         self.deadline = self._time() + relay.limits.head_s
@@ -68,11 +72,11 @@ class ClientHttp1:
             self._read()
 
     def receive_eof(self) -> None:
-        """The client sends no more. A request that is whole is still answered."""
-        if self._exchange is None or self._content is not None:
-            self._wire.close()
-        else:
-            self._is_closing = True
+        """The client sends no more. Requests that are whole are still answered."""
+        self._has_ended = True
+        is_waiting = self._exchange is not None or bool(self._unread)
+        if not is_waiting or self._content is not None:
+            self._close()
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -91,9 +95,11 @@ class ClientHttp1:
     def resume_writing(self) -> None:
         """It does again."""
         self._stalled_bytes = 0
-        self.deadline = NEVER if self._exchange is not None else self.deadline
         if self._exchange is not None:
+            self.deadline = NEVER
             self._exchange.resume_answer()
+        elif not self._is_closing and self._lingers_until is NEVER:
+            self._go_on()
 
     def fail(self) -> None:
         """A fault of our own: refuse what can be refused, and close."""
@@ -127,6 +133,8 @@ class ClientHttp1:
             self._is_reading = False
         if self._unread:
             self._wire.pause_reading()
+        elif self._has_ended and self._exchange is None:
+            self._close()
 
     def _read_one(self) -> bool:
         """Read one head, or one portion of content.
@@ -136,10 +144,12 @@ class ClientHttp1:
         """
         if self._content is not None:
             return self._read_content(self._content)
-        if self._exchange is not None:
+        if self._exchange is not None or self._stalled_bytes:
+            # Who does not take its answers gets no more of them.
             return False
         data, self._unread = self._unread, b""
         if self._lingers_until is not NEVER:
+            self._linger_on()
             return True
         try:
             read = self._reader.read(data)
@@ -200,7 +210,7 @@ class ClientHttp1:
         elif is_end:
             self._end_exchange()
         else:
-            self.deadline = min(self._lingers_until, self._time() + _LINGERING_TIMEOUT_S)
+            self._linger_on()
         return True
 
     def _refuse_unread(self, error: RouteError) -> None:
@@ -248,6 +258,7 @@ class ClientHttp1:
         if length == CHUNKED and is_http10:
             length, self._is_closing = None, True
         self._is_answer_chunked = length == CHUNKED
+        self._is_answer_endless = length is None and not is_end
         if self._content is not None and status >= 400 and is_end:
             # The rest of the content is read, but not as far as another request.
             self._is_closing = True
@@ -265,7 +276,11 @@ class ClientHttp1:
 
     def cut(self) -> None:
         self._exchange = None
-        self._wire.close()
+        if self._is_answer_endless:
+            # Its end would look like the answer's.
+            self._wire.reset()
+        else:
+            self._close()
 
     def finish(self) -> None:
         if self._content is not None or self._lingers_until is not NEVER:
@@ -273,12 +288,23 @@ class ClientHttp1:
         else:
             self._end_exchange()
 
-    def start_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
+    @property
+    def handler(self) -> ConnectionHandler:
+        return self._wire.handler
+
+    def start_tunnel(
+        self,
+        fields: Fields,
+        connection: UpstreamConnection,
+        data: bytes,
+        make_tunnel: TunnelMaker,
+    ) -> None:
         relay = self._relay
         self._exchange = None
         relay.deadlines.discard(self)
         self._wire.write(build_answer_head(SWITCHING_PROTOCOLS, fields, None))
-        tunnel = Tunnel(self._wire, connection.detach(), relay.deadlines, relay.limits.websocket_s)
+        transport = connection.detach()
+        tunnel = make_tunnel(self._wire, transport, relay.deadlines, relay.limits.websocket_s)
         tunnel.start(data)
         unread, self._unread = self._unread, b""
         if unread:
@@ -293,24 +319,35 @@ class ClientHttp1:
         self._exchange = None
         self._lingers_until = NEVER
         if self._is_closing:
-            self._relay.deadlines.discard(self)
-            self._wire.close()
-            return
-        if not self._stalled_bytes:
-            self.deadline = self._time() + self._relay.limits.keepalive_s
+            self._close()
+        elif not self._stalled_bytes:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Wait for the next request, or read the one that has come already."""
+        self.deadline = self._time() + self._relay.limits.keepalive_s
         if not self._is_reading:
             self._wire.resume_reading()
             if self._unread:
                 self._read()
 
+    def _close(self) -> None:
+        """Close, once all is sent; a client that does not take it has some time."""
+        self._is_closing = True
+        self.deadline = self._time() + self._relay.limits.send_s
+        self._wire.close()
+
     def _linger(self) -> None:
         """The answer is whole, the request is not: read on for a while, and throw it away."""
         self._exchange = None
-        now = self._time()
-        self._lingers_until = now + _LINGERING_TIME_S
-        self.deadline = now + _LINGERING_TIMEOUT_S
+        self._lingers_until = self._time() + _LINGERING_TIME_S
+        self._linger_on()
         if self._is_closing:
             self._wire.write_eof()
         self._wire.resume_reading()
         if self._unread and not self._is_reading:
             self._read()
+
+    def _linger_on(self) -> None:
+        """Wait a little longer."""
+        self.deadline = min(self._lingers_until, self._time() + _LINGERING_TIMEOUT_S)

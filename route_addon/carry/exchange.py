@@ -13,12 +13,15 @@ from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from mitmproxy.proxy.server import ConnectionHandler
+
 from route_addon.carry.challenge import read_challenge
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import RawAnswer
 from route_addon.carry.http1_writer import build_chunk, build_request_head
 from route_addon.carry.resolve import check_pod_address
 from route_addon.carry.spool import Spool
+from route_addon.carry.tunnel import Tunnel, TunnelMaker
 from route_addon.carry.upstream import ServerKey, UpstreamConnection
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.errors import (
@@ -93,14 +96,25 @@ class ClientStream(Protocol):
     def resume_content(self) -> None:
         """Let it go on."""
 
-    def start_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
+    def start_tunnel(
+        self,
+        fields: Fields,
+        connection: UpstreamConnection,
+        data: bytes,
+        make_tunnel: TunnelMaker,
+    ) -> None:
         """Answer 101, and pass all that follows on, in both directions.
 
         Args:
             fields: The answer's fields.
             connection: The upstream's side of the tunnel.
             data: What the upstream has sent already.
+            make_tunnel: Makes the tunnel.
         """
+
+    @property
+    def handler(self) -> ConnectionHandler:
+        """mitmproxy's handler of the client's connection."""
 
 
 class Content(Enum):
@@ -168,6 +182,7 @@ class Exchange:
             self.respond(read_challenge(decision))
 
     def _receive_verdict(self, verdict: Verdict) -> None:
+        self._now = time.time()
         self._act(self._router.decide(self.head, self._now, verdict))
 
     def _admit(self, forward: Forward) -> None:
@@ -192,9 +207,7 @@ class Exchange:
         location = self.forward.location if self.forward is not None else None
         if self._is_answer_begun:
             logger.info("cut: %s at %s", error, location.location if location else "no location")
-            self._drop_upstream()
-            self.is_over = True
-            self._stream.cut()
+            self._cut(error)
             return
         self.respond(self._router.refuse(self.head, error, location))
 
@@ -209,6 +222,12 @@ class Exchange:
         pieces = [answer.body] if answer.body and self.head.method != b"HEAD" else []
         self._stream.send_head(answer.status, None, answer.fields, length, pieces, True)
         self._finish()
+
+    def _cut(self, error: RouteError) -> None:
+        """End it where it is: no answer is begun, or finished."""
+        self._drop_upstream()
+        self.is_over = True
+        self._stream.cut()
 
     def fail(self) -> None:
         """A fault of our own: nothing goes on to anybody."""
@@ -405,8 +424,19 @@ class Exchange:
             length = answer.content_length if status != 204 else None
         else:
             length = CHUNKED if answer.length == UNTIL_END else answer.length
+        self._send_answer(status, answer.reason, fields, length, pieces, is_end)
+
+    def _send_answer(
+        self,
+        status: int,
+        reason: bytes | None,
+        fields: Fields,
+        length: int | None,
+        pieces: list[bytes],
+        is_end: bool,
+    ) -> None:
         self._is_answer_begun = True
-        self._stream.send_head(status, answer.reason, fields, length, pieces, is_end)
+        self._stream.send_head(status, reason, fields, length, pieces, is_end)
         if is_end:
             self._finish()
 
@@ -444,10 +474,15 @@ class Exchange:
             self.refuse(BadAnswer("101 that was not asked for"))
             return
         fields = answer_fields(answer.status, answer.fields, forward)
+        self._start_tunnel(fields, connection, b"".join(pieces))
+
+    def _start_tunnel(
+        self, fields: Fields, connection: UpstreamConnection, data: bytes
+    ) -> None:
         self._connection = None
         self._is_answer_begun = True
         self.is_over = True
-        self._stream.start_tunnel(fields, connection, b"".join(pieces))
+        self._stream.start_tunnel(fields, connection, data, Tunnel)
 
     # The end.
 

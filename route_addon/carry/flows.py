@@ -53,7 +53,8 @@ def read_head(flow: http.HTTPFlow, request_id: bytes) -> RequestHead:
     Its length is not checked yet: see ``check_head``.
     """
     data = flow.request.data
-    is_http2 = data.http_version == b"HTTP/2.0"
+    # The version alone would not do: an HTTP/1 request line may say anything.
+    is_http2 = data.http_version == b"HTTP/2.0" and flow.client_conn.alpn == b"h2"
     is_absolute = not is_http2 and data.authority
     target = b"%s://%s%s" % (data.scheme, data.authority, data.path) if is_absolute else data.path
     return RequestHead(

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
-from mitmproxy import connection, ctx, http
+from mitmproxy import connection, ctx, http, tls
 from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.utils import human
 
 from route_addon.carry.flows import build_response
+from route_addon.carry.tls import is_own_session
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import Undecided
 
@@ -77,6 +78,11 @@ class Guard:
         """A connection that was accepted before the mode was set would be a forward proxy's."""
         if not isinstance(client.proxy_mode, mode_specs.ReverseMode):
             client.error = "not accepted before the router runs"
+
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        """Refuse TLS with a certificate that mitmproxy has made up."""
+        if not is_own_session(data.ssl_conn):
+            data.ssl_conn = None
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The last addon to see a request's head, and the first to see it whole."""

@@ -28,3 +28,15 @@ class Limits:
     """What all collected bodies together may take on the disk."""
     max_connections: int = 0
     max_connections_per_client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """What is kept of an exchange for who watches it."""
+
+    body_bytes: int = 2**20
+    """Of a request's content, and of an answer's."""
+    history_messages: int = 1000
+    """The newest messages of a WebSocket."""
+    history_bytes: int = 8 * 2**20
+    """The same in bytes; also of one message."""

@@ -5,13 +5,16 @@ connection's transport over: bytes -> ``RequestHead`` -> ``decide`` -> ``Decisio
 """
 
 import logging
+import ssl
 from collections.abc import Callable
+from typing import Final
 
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import commands, context, events, layer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
 from route_addon.carry.arrivals import Arrivals
+from route_addon.carry.certificates import Certificates
 from route_addon.carry.client_http1 import ClientHttp1
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.exchange import ClientStream, Exchange
@@ -20,6 +23,7 @@ from route_addon.carry.flows import describe_answer, read_peer
 from route_addon.carry.limits import Limits
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
+from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
 from route_addon.carry.upstream import Upstreams
 from route_addon.carry.verify import Verifier
 from route_addon.carry.wire import TlsWire, Wire
@@ -27,6 +31,9 @@ from route_addon.core.messages import RequestHead, Respond
 from route_addon.core.router import Router
 
 logger = logging.getLogger(__name__)
+
+SPEAKS_HTTP2: Final = False
+"""Whether HTTP/2 is offered to clients that speak TLS."""
 
 
 class Relay:
@@ -42,6 +49,7 @@ class Relay:
         self.router = router
         self.own_ports: frozenset[int] = frozenset()
         """The ports that we listen on."""
+        self.certificates: Certificates | None = None
         self.is_draining = False
         self.make_exchange: Callable[[ClientStream, RequestHead], Exchange] = self._make_exchange
         self.deadlines = Deadlines()
@@ -53,10 +61,18 @@ class Relay:
         self.spools = Spools(limits.spool_folder, limits.spool_bytes)
         self.upstreams = Upstreams(self.deadlines, limits.connect_s)
 
-    def configure(self, limits: Limits, router: Router) -> None:
+    def configure(
+        self,
+        limits: Limits,
+        router: Router,
+        certificates: Certificates | None = None,
+        upstream_tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Take new settings: they hold for what begins from now on."""
         self.limits = limits
         self.router = router
+        self.certificates = certificates
+        self.upstreams.tls = upstream_tls
         self.spools.configure(limits.spool_folder, limits.spool_bytes)
         self.upstreams.connect_timeout_s = limits.connect_s
 
@@ -145,14 +161,11 @@ def choose_layers(nextlayer: layer.NextLayer, relay: Relay) -> None:
     chosen = nextlayer.context
     # mitmproxy's own choice, made before ours, has left its layers behind.
     del chosen.layers[1:]
-    if data[0] == _TLS_HANDSHAKE:
+    if data[0] == TLS_HANDSHAKE:
         relay.arrivals.begin_handshake(chosen.client, relay.limits)
-        tls = ClientTLSLayer(chosen)
-        tls.child_layer = RelayLayer(chosen, relay)
-        nextlayer.layer = tls
+        protocols = HTTP1_AND_2 if SPEAKS_HTTP2 and ctx.options.http2 else HTTP1
+        nextlayer.layer = put_under_tls(
+            chosen, relay.certificates, protocols, lambda context: RelayLayer(context, relay)
+        )
     else:
         nextlayer.layer = RelayLayer(chosen, relay)
-
-
-_TLS_HANDSHAKE = 0x16
-"""The first byte of a TLS record that opens a handshake (RFC 8446 5.1)."""

@@ -42,6 +42,12 @@ class Spools:
         """A place for one body."""
         return Spool(self)
 
+    def hold(self, content: bytes) -> "Spool":
+        """A body that somebody has in memory already, and wants sent."""
+        spool = Spool(self)
+        spool.hold(content)
+        return spool
+
     def close(self) -> None:
         """Let the threads go."""
         self.executor.shutdown(wait=False, cancel_futures=True)
@@ -100,6 +106,11 @@ class Spool:
         self.is_busy = True
         self._submit(lambda: self._write_block(block), lambda _, error: done(error))
         return False
+
+    def hold(self, content: bytes) -> None:
+        """Take the whole body at once; it stays in memory."""
+        self._pieces = [content]
+        self.size = len(content)
 
     def take_memory(self) -> bytes:
         """The body, or the end of it that is not in the file."""

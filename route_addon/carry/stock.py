@@ -10,11 +10,14 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from weakref import WeakKeyDictionary
 
-from mitmproxy import http
-from mitmproxy.proxy.layers.http import _http1, _http2
+from mitmproxy import ctx, http
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, _http1, _http2
 
+from route_addon.carry.certificates import Certificates
 from route_addon.carry.challenge import read_challenge
 from route_addon.carry.flows import (
     build_response,
@@ -26,6 +29,7 @@ from route_addon.carry.flows import (
 )
 from route_addon.carry.guard import Guard, listen_addresses
 from route_addon.carry.resolve import Resolver, check_pod_address
+from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.credentials import redact
 from route_addon.core.errors import BadAnswer, LengthRequired, RouteError
@@ -33,6 +37,7 @@ from route_addon.core.fields import connection_options
 from route_addon.core.framing import UNTIL_END
 from route_addon.core.locations import POD
 from route_addon.core.messages import (
+    HTTP_2,
     HTTP_11,
     Decision,
     Field,
@@ -48,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 _RSA_THREADS = 2
 _BODILESS_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
+_CLOSING = frozenset({400, 413, 414, 431, 500, 501, 505})
+"""After these, where the next request on an HTTP/1 connection begins is not certain."""
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -93,7 +100,7 @@ class Stock:
         response = flow.response
         if response.status_code == SWITCHING_PROTOCOLS and not forward.is_websocket:
             head = read_head(flow, forward.request_id)
-            flow.response = build_response(router.refuse(head, BadAnswer(), forward.location))
+            _refuse_answer(response, router.refuse(head, BadAnswer(), forward.location))
             return
         fields = response.headers.fields
         framing = [field for field in fields if field[0].lower() in _FRAMING]
@@ -154,13 +161,48 @@ class Stock:
     def _answer(self, flow: http.HTTPFlow, head: RequestHead, decision: Respond) -> None:
         if decision.error is not None:
             logger.info("%s", describe_answer(decision))
-        # Nothing of this request goes upstream, so what the flow shows need not hold a secret.
-        data = flow.request.data
-        data.path = redact(data.path)
-        data.headers = http.Headers([(name, redact(value)) for name, value in data.headers.fields])
+        hide_tokens(flow)
         flow.request.stream = False
         flow.response = build_response(decision, head.method)
+        if decision.status in _CLOSING and head.version != HTTP_2:
+            flow.response.headers["Connection"] = "close"
         self._guard.stamp_answer(flow)
+
+
+def choose_stock_layers(nextlayer: layer.NextLayer, certificates: Certificates | None) -> None:
+    """Put mitmproxy's HTTP layer on top of TLS of ours; without TLS its own choice stands."""
+    chosen = nextlayer.context
+    data = nextlayer.data_client()
+    # Other questions are asked within a connection, of what follows an upgrade.
+    is_first = getattr(chosen.layers[0], "child_layer", None) is nextlayer
+    if is_first and data and data[0] == TLS_HANDSHAKE:
+        # mitmproxy's own choice, made before ours, has left its layers behind.
+        del chosen.layers[1:]
+        nextlayer.layer = put_under_tls(
+            chosen,
+            certificates,
+            HTTP1_AND_2 if ctx.options.http2 else HTTP1,
+            lambda context: HttpLayer(context, HTTPMode.transparent),
+        )
+
+
+def hide_tokens(flow: http.HTTPFlow) -> None:
+    """Take tokens out of what a flow shows, when nothing of its request goes upstream."""
+    data = flow.request.data
+    data.path = redact(data.path)
+    data.headers = http.Headers([(name, redact(value)) for name, value in data.headers.fields])
+
+
+def _refuse_answer(response: http.Response, answer: Respond) -> None:
+    """Put an answer of our own in the place of an upstream's, without content.
+
+    In place, because mitmproxy's side to the upstream looks at the same object: it would go on
+    with a tunnel. Content could not be added any more.
+    """
+    response.status_code = answer.status
+    response.reason = HTTPStatus(answer.status).phrase
+    closing = [(b"Content-Length", b"0"), (b"Connection", b"close")]
+    response.headers = http.Headers([*answer.fields, *closing])
 
 
 def _connection_fields(head: RequestHead) -> list[Field]:

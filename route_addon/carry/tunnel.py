@@ -7,6 +7,7 @@ is read only as fast as the other takes it, and TCP keep-alive notices a peer th
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from route_addon.carry.deadlines import NEVER, Deadlines
@@ -52,7 +53,7 @@ class Tunnel:
         self.transport.set_protocol(_UpstreamSide(self))
         self.wire.switch(_ClientSide(self))
         if data:
-            self.wire.write(data)
+            self.receive_from_upstream(data)
 
     def receive_from_client(self, data: bytes) -> None:
         """Bytes of the client's."""
@@ -96,6 +97,10 @@ class Tunnel:
     def expire(self, now: float) -> None:
         """Silent for too long."""
         self.close()
+
+
+type TunnelMaker = Callable[[Wire, asyncio.Transport, Deadlines, float], Tunnel]
+"""Makes a tunnel, or one that does more."""
 
 
 class _ClientSide:

@@ -6,6 +6,7 @@ A connection is never used for two targets: it belongs to one scheme, address, p
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -14,10 +15,12 @@ from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import AnswerReader, RawAnswer
 from route_addon.carry.http1_content import ContentReader, content_reader
 from route_addon.core.errors import (
+    BadAnswer,
     RouteError,
     UpstreamRefused,
     UpstreamReset,
     UpstreamTimeout,
+    UpstreamUntrusted,
 )
 from route_addon.core.targets import Address
 
@@ -80,6 +83,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.key = key
         self.deadline = NEVER
         self.rested_since = 0.0
+        self.opened_at = 0.0
+        """When it was connected, in seconds since the epoch."""
         self._upstreams = upstreams
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._reader = AnswerReader()
@@ -159,6 +164,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.opened_at = time.time()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -226,7 +232,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._finish(data)
             requester.receive_answer(answer, [], True)
             return
-        self._content = content_reader(answer.length)
+        self._content = content_reader(answer.length, error=BadAnswer)
         pieces, rest = self._content.read(data) if data else ([], None)
         if rest is not None:
             self._finish(rest)
@@ -275,7 +281,7 @@ class Upstreams:
     ) -> None:
         self._deadlines = deadlines
         self.connect_timeout_s = connect_timeout_s
-        self._tls = tls
+        self.tls = tls
         self._idle: dict[ServerKey, list[UpstreamConnection]] = {}
         self._idle_count = 0
         self._opening: set[asyncio.Task[None]] = set()
@@ -308,10 +314,13 @@ class Upstreams:
 
         Raises:
             UpstreamRefused: None of them takes the connection.
+            UpstreamUntrusted: It shows a certificate that does not prove its name.
             UpstreamTimeout: Not in time.
         """
         loop = asyncio.get_running_loop()
-        context = self._tls if key.scheme == b"https" else None
+        context = self.tls if key.scheme == b"https" else None
+        if context is None and key.scheme == b"https":
+            raise AssertionError("an https upstream without a TLS context")
         error: RouteError = UpstreamRefused()
         for address in addresses:
             connection = UpstreamConnection(self, key._replace(address=str(address)))
@@ -326,6 +335,8 @@ class Upstreams:
                     )
             except TimeoutError:
                 error = UpstreamTimeout("connect")
+            except ssl.SSLCertVerificationError as fault:
+                error = UpstreamUntrusted(f"{key.name}: {fault.verify_message}")
             except OSError as fault:
                 error = UpstreamRefused(type(fault).__name__)
             else:

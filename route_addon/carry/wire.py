@@ -56,7 +56,8 @@ class Wire(asyncio.Protocol):
     """
 
     def __init__(self, handler: ConnectionHandler, transport: asyncio.Transport) -> None:
-        self._handler = handler
+        self.handler = handler
+        """mitmproxy's handler of the connection."""
         self._transport = transport
         self._old = transport.get_protocol()
         self._receiver: Receiver | None = None
@@ -147,7 +148,7 @@ class Wire(asyncio.Protocol):
         if self.is_taken_over:
             # mitmproxy's task ends by itself once nothing can be written either; under TLS its
             # layer would keep the word of the end from ours when a close_notify came before.
-            self._handler.client.state &= ~ConnectionState.CAN_WRITE
+            self.handler.client.state &= ~ConnectionState.CAN_WRITE
             self._old.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -191,7 +192,7 @@ class Wire(asyncio.Protocol):
     def _release_handler(self) -> None:
         """mitmproxy's task waits for a close of its own when the client has ended first."""
         if self._has_ended and not self.is_taken_over:
-            io = self._handler.transports.get(self._handler.client)
+            io = self.handler.transports.get(self.handler.client)
             if io is not None and io.handler is not None:
                 io.handler.cancel("closed by the relay")
             self.lose()
@@ -203,7 +204,7 @@ class Wire(asyncio.Protocol):
         """
         if self.is_taken_over or self.is_closing or self._has_ended:
             return
-        reader = self._handler.transports[self._handler.client].reader
+        reader = self.handler.transports[self.handler.client].reader
         waiter = reader._waiter  # type: ignore[union-attr]
         if waiter is None or waiter.done() or reader._buffer:  # type: ignore[union-attr]
             asyncio.get_running_loop().call_later(_RETRY_S, self._take_over)

@@ -10,7 +10,8 @@ from route_addon.core.messages import Field, Fields, Forward
 
 _DROPPED = HOP_BY_HOP | {b"server", b"x-powered-by", b"content-length"}
 _SECURITY = {name.lower(): (name, value) for name, value in SECURITY_FIELDS}
-_NOTED_AND_SENT = frozenset({b"location", b"refresh", *_SECURITY})
+_HSTS = b"strict-transport-security"
+_NOTED_AND_SENT = frozenset({b"location", b"refresh", _HSTS, *_SECURITY})
 
 _URL = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _REFRESH = re.compile(rb"([^;]*;\s*url\s*=\s*[\"']?)(.*)", re.IGNORECASE | re.DOTALL)
@@ -41,7 +42,9 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
     Returns:
         All fields but the framing's (Content-Length, Transfer-Encoding), which are the carrier's:
         connection fields and what tells of the upstream's software leave, the security fields
-        are added where missing, Location and Refresh that name the upstream are mended.
+        are added where missing, Location and Refresh that name the upstream are mended. Our own
+        Strict-Transport-Security, where there is one, takes the place of the upstream's: it
+        speaks for the whole host, and a pod must not take it back.
     """
     sent: list[Field] = []
     missing = dict(_SECURITY)
@@ -50,6 +53,9 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
         known = find_fate(field[0])
         if known is None:
             sent.append(field)
+        elif known.noted_as == _HSTS:
+            if not forward.hsts:
+                sent.append(field)
         elif known.is_sent:
             if missing.pop(known.noted_as, None) is None:
                 field = (field[0], mend(known.noted_as, field[1], forward))
@@ -61,6 +67,8 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
         if named:
             sent = [field for field in sent if field[0].lower() not in named]
     sent.extend(missing.values())
+    if forward.hsts:
+        sent.append((b"Strict-Transport-Security", forward.hsts))
     if status == SWITCHING_PROTOCOLS:
         sent += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
     return sent

@@ -28,7 +28,7 @@ _ARGUMENT_VALUE = re.compile(rb"(?i)(?:\A|&)%s=([^&]*)" % ARGUMENT)
 _ARGUMENT = re.compile(rb"(?i)%s=" % ARGUMENT)
 _DOT = rb"(?:\.|%2[Ee])"
 _TOKEN_IN_TEXT = re.compile(
-    rb"(?i:%s(?:=|%%3d))[^&;#\s]*" % ARGUMENT
+    rb"(?P<name>(?i:%s(?:=|%%3d)))(?P<value>[^&;#\s]*)" % ARGUMENT
     + rb"|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16,}%s[A-Za-z0-9_-]{8,}%s[A-Za-z0-9_-]{64,}"
     % (_DOT, _DOT)
 )
@@ -177,6 +177,21 @@ def holds_token(text: bytes) -> bool:
 def redact(text: bytes) -> bytes:
     """A text that can be shown: with a placeholder in the place of every token."""
     return _TOKEN_IN_TEXT.sub(_PLACEHOLDER, text)
+
+
+def replace_tokens(text: bytes, replace: Callable[[bytes], bytes]) -> bytes:
+    """A text with something else in the place of every token; an argument keeps its name.
+
+    Args:
+        text: Any text.
+        replace: Told a token, gives what shall stand there.
+    """
+
+    def replace_match(match: re.Match[bytes]) -> bytes:
+        name = match["name"]
+        return replace(match[0]) if name is None else bytes(name + replace(match["value"]))
+
+    return _TOKEN_IN_TEXT.sub(replace_match, text)
 
 
 def cut_referer(referer: bytes) -> bytes | None:

@@ -37,6 +37,7 @@
     │   ├── BadAnswer                 an upstream's message that we do not understand
     │   ├── UpstreamUnresolved        an upstream's name that has no address
     │   ├── UpstreamRefused           it does not take the connection
+    │   ├── UpstreamUntrusted         its certificate is not one to believe
     │   └── UpstreamReset             it closed before its answer was whole
     ├── Unavailable                   503, with Retry-After
     │   ├── SpoolFull                 no room to collect a body in
@@ -351,6 +352,13 @@ class UpstreamRefused(BadGateway):
 
     slug = "upstream_refused"
     reason = "The upstream cannot be reached."
+
+
+class UpstreamUntrusted(BadGateway):
+    """An upstream's certificate does not prove that it is the one that was configured."""
+
+    slug = "upstream_untrusted"
+    reason = "The upstream cannot be reached safely."
 
 
 class UpstreamReset(BadGateway):

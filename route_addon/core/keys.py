@@ -94,4 +94,4 @@ def _explain(pem: bytes, wanted: str) -> str:
         return "the file is empty"
     if b"-----BEGIN " not in pem:
         return f"the file is not {wanted}"
-    return f"the file does not hold {wanted} of a size that can be used (1024 bits at least)"
+    return f"the file does not hold {wanted}, or not of a size that can be used"

@@ -105,6 +105,8 @@ class Forward(NamedTuple):
     expires: float | None
     """When the credential's token expires (NumericDate)."""
     request_id: bytes
+    hsts: bytes = b""
+    """The answer's Strict-Transport-Security (RFC 6797); empty to leave it to the upstream."""
 
 
 class Respond(NamedTuple):
@@ -130,6 +132,8 @@ class ServeFile(NamedTuple):
     missing: Respond
     """What to answer when the file is not there."""
     request_id: bytes
+    fields: Fields = ()
+    """Fields of the answer besides those that every answer has."""
 
 
 class Verify(NamedTuple):

@@ -28,6 +28,7 @@ from route_addon.core.errors import (
     NotFound,
     PortNotAllowed,
     RouteError,
+    TokenExpired,
     TokenMissing,
     UnsupportedVersion,
 )
@@ -46,6 +47,8 @@ from route_addon.core.messages import (
     HTTP_10,
     HTTP_11,
     Decision,
+    Field,
+    Forward,
     Origin,
     RequestHead,
     Respond,
@@ -70,6 +73,7 @@ _SAID = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forw
 """The fields of ``ForwardedFields``, in its order."""
 _SAID_SET = frozenset(_SAID)
 _NONE: tuple[bytes, ...] = ()
+_HTTPS_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ class Rules:
     """The ports that ``{port}`` may name; None for all."""
     node_name: str = ""
     acme_root: str = ""
+    hsts_s: int = 0
+    """How long browsers shall speak https only to this host (RFC 6797), in seconds; 0 to say
+    nothing of it."""
+    https_redirect_port: int = 0
+    """Where clients that came by http are sent by https; 0 to serve them."""
 
 
 class Verdict(NamedTuple):
@@ -111,6 +120,7 @@ class Router:
     def __init__(self, rules: Rules, targets: TargetMap) -> None:
         self.rules = rules
         self.targets = targets
+        self._hsts = b"max-age=%d" % rules.hsts_s if rules.hsts_s else b""
 
     def decide(self, head: RequestHead, now: float, verdict: Verdict | None = None) -> Decision:
         """Decide what becomes of a request.
@@ -158,19 +168,27 @@ class Router:
         """The answer to a request that is refused, by a decision or by a carrier."""
         request_id = self._request_id(head, _values(head, b"x-request-id"))
         accept = b", ".join(_values(head, b"accept"))
-        return respond_error(error, request_id, accept, location)
+        answer = respond_error(error, request_id, accept, location)
+        if self._hsts:
+            said = ForwardedFields(proto=tuple(_values(head, b"x-forwarded-proto")))
+            answer.fields.extend(
+                self._hsts_fields(self.rules.proxies.resolve(head.peer, b"", said))
+            )
+        return answer
 
     def _decide_located(self, request: Located, now: float, verdict: Verdict | None) -> Decision:
         head, location = request.head, request.location
-        if head.length > location.body_limit_bytes:
-            raise ContentTooLarge(f"Content-Length over {location.body_limit_bytes}")
         forwarded = self._forwarded(request)
         request_id = self._request_id(head, request.noted.get(b"x-request-id", _NONE))
+        if self.rules.https_redirect_port and _is_redirected(location, forwarded.origin):
+            return self._redirect(request, forwarded.origin, request_id)
+        if head.length > location.body_limit_bytes:
+            raise ContentTooLarge(f"Content-Length over {location.body_limit_bytes}")
         if location.upstream == HERE:
-            return self._answer(request, request_id)
+            return self._answer(request, forwarded, request_id)
         if location.upstream != POD:
             server = self.rules.upstreams[location.upstream][0]
-            return build_forward(request, forwarded, server, request_id)
+            return self._secured(build_forward(request, forwarded, server, request_id))
         port = location.port or self._captured_port(request.captures)
         credential = self._credential(request, forwarded)
         verified = self.targets.get(credential.token, now)
@@ -182,9 +200,13 @@ class Router:
             if isinstance(verdict.outcome, RouteError):
                 raise verdict.outcome
             verified = verdict.outcome
+            if verified.expires <= now - self.rules.leeway_s:
+                raise TokenExpired("while it was verified")
             self.targets.put(credential.token, verified, now)
         server = Server(b"http", verified.host, port)
-        return build_forward(request, forwarded, server, request_id, credential, verified.expires)
+        return self._secured(
+            build_forward(request, forwarded, server, request_id, credential, verified.expires)
+        )
 
     def _captured_port(self, captures: Captures) -> int:
         """The port that the path names.
@@ -225,19 +247,52 @@ class Router:
             check_same_origin(origins, referers, forwarded.origin, self.rules.allowed_origins)
         return credential
 
-    def _answer(self, request: Located, request_id: bytes) -> Respond | ServeFile:
+    def _secured(self, forward: Forward) -> Forward:
+        """The decision, with what its answer says of https to a client that came by https."""
+        if self._hsts and forward.origin.scheme == b"https":
+            return forward._replace(hsts=self._hsts)
+        return forward
+
+    def _hsts_fields(self, forwarded: Forwarded) -> list[Field]:
+        """RFC 6797 7.2: over http it must not be said."""
+        if self._hsts and forwarded.origin.scheme == b"https":
+            return [(b"Strict-Transport-Security", self._hsts)]
+        return []
+
+    def _redirect(self, request: Located, origin: Origin, request_id: bytes) -> Respond:
+        """To the same place by https; 308 keeps the method and the content (RFC 9110 15.4.9)."""
+        target, port = request.target, self.rules.https_redirect_port
+        authority = parse_authority(origin.authority)
+        assert authority is not None
+        url = b"https://" + authority.host + (b"" if port == _HTTPS_PORT else b":%d" % port)
+        url += target.path if target.query is None else b"%s?%s" % (target.path, target.query)
+        fields = [
+            (b"Location", url),
+            # A redirect that nobody may keep is gone as soon as the option is.
+            (b"Cache-Control", b"no-store"),
+            *SECURITY_FIELDS,
+            (b"X-Request-ID", request_id),
+        ]
+        return Respond(request.location, 308, fields, b"", None, request_id)
+
+    def _answer(
+        self, request: Located, forwarded: Forwarded, request_id: bytes
+    ) -> Respond | ServeFile:
         location = request.location
         if location.answer == "acme":
-            return self._serve_challenge(request, request_id)
+            return self._serve_challenge(request, forwarded, request_id)
         body = b"OK\n" if location.answer == "healthz" else f"{self.rules.node_name}\n".encode()
         fields = [
             (b"Content-Type", b"text/plain"),
             *SECURITY_FIELDS,
             (b"X-Request-ID", request_id),
+            *self._hsts_fields(forwarded),
         ]
         return Respond(location, 200, fields, body, None, request_id)
 
-    def _serve_challenge(self, request: Located, request_id: bytes) -> ServeFile:
+    def _serve_challenge(
+        self, request: Located, forwarded: Forwarded, request_id: bytes
+    ) -> ServeFile:
         head, location = request.head, request.location
         name = request.target.path[len(location.location) :].decode("latin-1")
         if head.method not in (b"GET", b"HEAD"):
@@ -245,7 +300,8 @@ class Router:
         if not self.rules.acme_root or _CHALLENGE.fullmatch(name) is None:
             raise NotFound
         path = f"{self.rules.acme_root.rstrip('/')}{location.location}{name}"
-        return ServeFile(location, path, self.refuse(head, NotFound(), location), request_id)
+        missing = self.refuse(head, NotFound(), location)
+        return ServeFile(location, path, missing, request_id, self._hsts_fields(forwarded))
 
     def _forwarded(self, request: Located) -> Forwarded:
         noted = request.noted
@@ -305,6 +361,19 @@ def _find_authority(head: RequestHead, target: Target, noted: Noted) -> Authorit
         if authority is not first and not same_authority(head.peer.scheme, first, authority):
             raise BadHost("two authorities that differ")
     return first
+
+
+def _is_redirected(location: Location, origin: Origin) -> bool:
+    """Whether a client that came by http is sent to https.
+
+    Not where it did not say what it calls us; not who asks for a sign of life, or for an ACME
+    challenge: RFC 8555 8.3 has it fetched by http, and it must be there before a certificate is.
+    """
+    return (
+        origin.scheme == b"http"
+        and bool(origin.authority)
+        and location.answer not in ("healthz", "acme")
+    )
 
 
 def _values(head: RequestHead, name: bytes) -> list[bytes]:

@@ -155,7 +155,8 @@ class TargetPolicy:
         address = parse_address(host)
         if address is not None:
             self.check_address(host, address)
-        elif self.deny.has_name(host) and not self.allow.has_name(host):
+        elif self.deny.has_name(host) and not self.allow.networks and not self.allow.has_name(host):
+            # With networks to allow, only the address can say.
             raise TargetDenied("the name is denied")
 
     def check_address(self, host: str, address: Address) -> None:

@@ -1,0 +1,617 @@
+"""An exchange that is watched: a true flow of mitmproxy's, with the usual hooks.
+
+The exchange goes the way it goes when nobody watches. Where a hook stands on that way it waits,
+its upstream paused and its client's content held, until all addons have been asked and nobody
+intercepts. Then what the flow says counts: a request that was changed is decided again, an answer
+that was changed is sent as it is now. What nobody changed goes on byte for byte as it would have.
+
+======================= ============================================================
+hook                    when
+======================= ============================================================
+``requestheaders``      the head is there, and decided
+``request``             the content is collected, where the location collects it; else before it
+                        streams. Nothing has gone upstream
+``responseheaders``     the answer's head is there; nothing of it has been sent
+``response``            before an answer that is whole with its head, and before one of our own;
+                        else at the end of the content, where a change comes too late
+``error``               in the place of ``response``: cut, killed, or the client has gone
+``websocket_*``         from a copy (``watch_websocket``)
+======================= ============================================================
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from mitmproxy import ctx, hooks, http
+from mitmproxy.flow import Error
+from mitmproxy.proxy.commands import StartHook
+from mitmproxy.proxy.layers.http import (
+    HttpErrorHook,
+    HttpRequestHeadersHook,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
+)
+from mitmproxy.proxy.layers.websocket import WebsocketStartHook
+from mitmproxy.websocket import WebSocketData
+
+from route_addon.carry.challenge import read_challenge
+from route_addon.carry.deadlines import NEVER, Deadlines
+from route_addon.carry.exchange import ClientStream, Content, Exchange
+from route_addon.carry.faults import describe_fault
+from route_addon.carry.flows import EVIDENCE, build_response, write_evidence
+from route_addon.carry.guard import Guard
+from route_addon.carry.limits import WatchLimits
+from route_addon.carry.mask import Mask, Masked
+from route_addon.carry.tunnel import Tunnel
+from route_addon.carry.upstream import UpstreamConnection
+from route_addon.carry.watch_flow import (
+    AnswerHead,
+    Kept,
+    RequestState,
+    build_answer,
+    build_request,
+    check_fields,
+    read_answer,
+    read_request,
+    request_state,
+    show_connection,
+    show_destination,
+)
+from route_addon.carry.watch_websocket import WatchedTunnel, WebSocketCopy
+from route_addon.carry.wire import Wire
+from route_addon.core.answers import SWITCHING_PROTOCOLS
+from route_addon.core.errors import InternalError, RouteError
+from route_addon.core.messages import (
+    Decision,
+    Fields,
+    Forward,
+    RequestHead,
+    Respond,
+    ServeFile,
+    Verify,
+)
+
+if TYPE_CHECKING:
+    from route_addon.carry.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+_CLIENT_GONE: Final = "the client has gone"
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+
+type Step = Callable[[], None]
+"""How an exchange goes on."""
+
+
+class Watch:
+    """What all watched exchanges share.
+
+    Args:
+        guard: Told of every flow that has been decided.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.limits = WatchLimits()
+        self.mask = Mask()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def make_exchange(self, relay: "Relay", stream: ClientStream, head: RequestHead) -> Exchange:
+        """An exchange that is watched."""
+        return WatchedExchange(relay, stream, head, self)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work beside, and keep it: the loop alone would let it go."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class WatchedExchange(Exchange):
+    """One request and its answer, as a flow.
+
+    Args:
+        relay: What all exchanges share.
+        stream: The client's side.
+        head: The request's head.
+        watch: What all watched exchanges share.
+    """
+
+    def __init__(
+        self, relay: "Relay", stream: ClientStream, head: RequestHead, watch: Watch
+    ) -> None:
+        super().__init__(relay, stream, head)
+        self._watch = watch
+        self._handler = stream.handler
+        self._sent = head
+        self._masked = Masked(watch.mask)
+        self._asking: asyncio.Task[None] | None = None
+        self._postponed: deque[Step] = deque()
+        self._is_head_asked = False
+        self._is_request_asked = False
+        self._is_ended = False
+        self._has_failed = False
+        self._is_client_slow = False
+        self._opening_since: float | None = None
+        self._request_content = Kept(watch.limits.body_bytes)
+        self._answer_content = Kept(watch.limits.body_bytes)
+        self._shown_content: bytes | None = None
+        self._own_answer: http.Response | None = None
+        self._tunnel: Tunnel | None = None
+        self.flow = self._build_flow(head)
+        self._seen: RequestState = request_state(self.flow.request)
+
+    def _build_flow(self, head: RequestHead) -> http.HTTPFlow:
+        client = self._handler.client
+        flow = http.HTTPFlow(client, _no_server(), live=True)
+        flow.request = build_request(head, self._masked, time.time())
+        # mitmproxy's own kill leaves who waits for a resume waiting, and what is under way alone.
+        flow.kill = self._kill  # type: ignore[method-assign]
+        return flow
+
+    # Deciding, and deciding again.
+
+    def _act(self, decision: Decision) -> None:
+        if isinstance(decision, Verify):
+            super()._act(decision)
+            return
+        if isinstance(decision, ServeFile):
+            decision = read_challenge(decision)
+        self._show(decision)
+        if self._is_head_asked:
+            self._follow(decision)
+        else:
+            self._ask(self._ask_head(decision))
+
+    def _follow(self, decision: Forward | Respond) -> None:
+        """The head has been asked about: go on by this decision."""
+        if isinstance(decision, Forward):
+            super()._act(decision)
+        elif self._is_request_asked:
+            self._answer(decision)
+        else:
+            self._ask(self._ask_request(decision))
+
+    def _show(self, decision: Forward | Respond) -> None:
+        """Let the flow say what was decided, and the guard know."""
+        flow = self.flow
+        write_evidence(flow, decision, self._now or time.time())
+        if isinstance(decision, Forward):
+            flow.response = self._own_answer = None
+            show_destination(flow, decision.server)
+            self._watch.guard.stamp_relayed(flow, (decision.server.host, decision.server.port))
+        else:
+            flow.response = self._own_answer = build_response(decision, self._sent.method)
+            self._watch.guard.stamp_answer(flow)
+        self._seen = request_state(flow.request)
+
+    async def _ask_head(self, decision: Forward | Respond) -> Step:
+        self._is_head_asked = True
+        await self._fire(HttpRequestHeadersHook(self.flow))
+        return self._next(decision)
+
+    async def _ask_request(self, decision: Forward | Respond) -> Step:
+        self._is_request_asked = True
+        if self._spool is not None:
+            self._shown_content = self._request_content.join()
+            self.flow.request.data.content = self._shown_content
+        elif self.head.length == 0:
+            self._shown_content = b""
+        await self._fire(HttpRequestHook(self.flow))
+        return self._next(decision)
+
+    def _next(self, decision: Forward | Respond) -> Step:
+        """How it goes on after a hook: by what the flow says now."""
+        flow = self.flow
+        if flow.response is not None and flow.response is not self._own_answer:
+            return partial(self._take_answer, decision)
+        if flow.response is None and isinstance(decision, Respond):
+            return self._decide_again
+        if self._is_content_edited() or request_state(flow.request) != self._seen:
+            return self._decide_again
+        return partial(self._follow, decision)
+
+    def _is_content_edited(self) -> bool:
+        shown = self._shown_content
+        if shown is None or self._request_content.is_cut:
+            return False
+        return (self.flow.request.data.content or b"") != shown
+
+    def _decide_again(self) -> None:
+        """Somebody has changed the request: nobody gets round the gate by that."""
+        if self._is_content_edited():
+            content = self.flow.request.data.content or b""
+            self._close_spool()
+            self._spool = self._relay.spools.hold(content) if content else None
+            self._shown_content = content
+            self.head = self.head._replace(length=len(content))
+        length = self._spool.size if self._spool is not None else self.head.length
+        self.head = read_request(self.flow.request, self._sent, self._masked, length)
+        self._seen = request_state(self.flow.request)
+        self._now = time.time()
+        self._decide()
+
+    def _admit(self, forward: Forward) -> None:
+        is_streamed = self.head.length != 0 and forward.location.body != "collect"
+        if self._spool is not None:
+            # Collected before, or put there by somebody.
+            self._connect()
+        elif is_streamed and not self._is_request_asked:
+            self._ask(self._ask_request(forward))
+        else:
+            super()._admit(forward)
+
+    def _connect(self) -> None:
+        assert self.forward is not None
+        if self._is_request_asked:
+            super()._connect()
+        else:
+            self._ask(self._ask_request(self.forward))
+
+    async def _open(self) -> None:
+        self._opening_since = time.time()
+        await super()._open()
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        show_connection(self.flow.server_conn, connection, self._opening_since)
+        super()._send(connection)
+
+    # The request's content.
+
+    def receive_content(self, pieces: list[bytes], is_end: bool) -> None:
+        self._request_content.add(pieces)
+        if is_end:
+            self.flow.request.timestamp_end = time.time()
+        super().receive_content(pieces, is_end)
+
+    def _send_content(self, pieces: list[bytes], is_end: bool) -> None:
+        super()._send_content(pieces, is_end)
+        if self._asking is not None and self._connection is not None:
+            # The answer's head is held here: its upstream is not late.
+            self._connection.deadline = NEVER
+
+    # Answering here.
+
+    def respond(self, answer: Respond) -> None:
+        self._show(answer)
+        self._answer(answer)
+
+    def _take_answer(self, decision: Forward | Respond) -> None:
+        """An addon has an answer of its own: no upstream is needed."""
+        if self._is_request_asked:
+            location, request_id = decision.location, decision.request_id
+            self._answer(Respond(location, 0, [], b"", None, request_id))
+        else:
+            self._ask(self._ask_request(decision))
+
+    def _answer(self, answer: Respond) -> None:
+        """Let an answer be seen, then send it."""
+        self._drop_upstream()
+        self._content = Content.DROPPED
+        if not self._is_request_whole:
+            self._stream.pause_content()
+        self._ask(self._ask_own_answer(answer))
+
+    async def _ask_own_answer(self, answer: Respond) -> Step:
+        flow, shown = self.flow, self.flow.response
+        if not self._is_head_asked:
+            self._is_head_asked = True
+            await self._fire(HttpRequestHeadersHook(flow))
+        state = shown.get_state() if shown is not None else None
+        if shown is not None:
+            shown.timestamp_start = time.time()
+        await self._fire(HttpResponseHeadersHook(flow))
+        if flow.response is not None:
+            flow.response.timestamp_end = time.time()
+        self._settle()
+        await self._fire(HttpResponseHook(flow))
+        is_ours = flow.response is self._own_answer and answer.status
+        if not (is_ours and _same_answer(flow.response, state)):
+            answer = self._read_own_answer(answer)
+        self._is_ended = True
+        return partial(super().respond, answer)
+
+    def _read_own_answer(self, answer: Respond) -> Respond:
+        """The answer as the flow says it now.
+
+        Raises:
+            RouteError: It cannot be sent.
+        """
+        response = self.flow.response
+        if response is None or not 200 <= response.status_code <= 599:
+            raise InternalError("an answer that cannot be sent")
+        fields = [
+            field
+            for field in self._masked.reveal_fields(response.data.headers.fields)
+            if field[0].lower() not in _FRAMING
+        ]
+        check_fields(fields)
+        body = response.data.content or b""
+        if self._sent.method == b"HEAD" and not body:
+            body = answer.body
+        return answer._replace(status=response.status_code, fields=fields, body=body)
+
+    # The answer, from the upstream.
+
+    def _send_answer(
+        self,
+        status: int,
+        reason: bytes | None,
+        fields: Fields,
+        length: int | None,
+        pieces: list[bytes],
+        is_end: bool,
+    ) -> None:
+        head = AnswerHead(status, reason, fields, length)
+        self._answer_content.add(pieces)
+        self._ask(self._ask_answer(head, pieces, is_end))
+
+    async def _ask_answer(self, head: AnswerHead, pieces: list[bytes], is_end: bool) -> Step:
+        flow = self.flow
+        flow.response = response = build_answer(head, self._masked, time.time())
+        shown = response.copy()
+        await self._fire(HttpResponseHeadersHook(flow))
+        if is_end:
+            content = self._answer_content.join()
+            if flow.response is response and response.data.content is None:
+                response.data.content = content
+            response.timestamp_end = time.time()
+            self._settle()
+            await self._fire(HttpResponseHook(flow))
+            self._is_ended = True
+        else:
+            await self._hold_head()
+        if flow.response is None:
+            raise InternalError("an answer was taken away")
+        head = read_answer(flow.response, head, shown, self._masked)
+        if is_end and self._is_answer_edited(content):
+            pieces = [flow.response.data.content or b""]
+            head = head._replace(length=len(pieces[0]))
+        return partial(super()._send_answer, *head, pieces, is_end)
+
+    def _is_answer_edited(self, content: bytes) -> bool:
+        """Whether somebody changed the content of an answer that is whole."""
+        response = self.flow.response
+        has_content = self._sent.method != b"HEAD" and response is not None
+        return (
+            has_content
+            and not self._answer_content.is_cut
+            and response is not None
+            and response.status_code not in (204, 304)
+            and (response.data.content or b"") != content
+        )
+
+    async def _hold_head(self) -> None:
+        """Whoever intercepts answers gets this one at its head: its content is not waited for."""
+        flow, addons = self.flow, ctx.master.addons
+        intercept = addons.get("intercept")
+        if intercept is not None and intercept.should_intercept(flow):
+            flow.intercept()
+            await addons.trigger_event(hooks.UpdateHook([flow]))
+            await flow.wait_for_resume()
+            self._check_killed()
+
+    def receive_answer_content(self, pieces: list[bytes], is_end: bool) -> None:
+        if is_end:
+            # The connection has gone back: it is nobody's to pause or to drop.
+            self._connection = None
+        if self._asking is not None:
+            self._postponed.append(partial(self.receive_answer_content, pieces, is_end))
+            return
+        self._answer_content.add(pieces)
+        if is_end:
+            self._ask(self._ask_end(pieces))
+        else:
+            super().receive_answer_content(pieces, False)
+
+    async def _ask_end(self, pieces: list[bytes]) -> Step:
+        flow = self.flow
+        if flow.response is not None:
+            flow.response.data.content = self._answer_content.join()
+            flow.response.timestamp_end = time.time()
+        self._settle()
+        await ctx.master.addons.handle_lifecycle(HttpResponseHook(flow))
+        # All but the end has been sent: there is nothing left to hold.
+        flow.resume()
+        self._is_ended = True
+        return partial(super().receive_answer_content, pieces, True)
+
+    def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
+        self._connection = None
+        if self._asking is not None:
+            again = partial(self.upstream_failed, error, is_untouched=is_untouched)
+            self._postponed.append(again)
+        else:
+            super().upstream_failed(error, is_untouched=is_untouched)
+
+    def pause_answer(self) -> None:
+        self._is_client_slow = True
+        super().pause_answer()
+
+    def resume_answer(self) -> None:
+        self._is_client_slow = False
+        if self._asking is None:
+            super().resume_answer()
+
+    # A WebSocket.
+
+    def _start_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
+        self._ask(self._ask_tunnel(fields, connection, data))
+
+    async def _ask_tunnel(
+        self, fields: Fields, connection: UpstreamConnection, data: bytes
+    ) -> Step:
+        flow = self.flow
+        head = AnswerHead(SWITCHING_PROTOCOLS, None, fields, None)
+        flow.response = build_answer(head, self._masked, time.time())
+        flow.response.data.content = b""
+        shown = flow.response.copy()
+        flow.websocket = WebSocketData()
+        await self._fire(HttpResponseHeadersHook(flow))
+        if flow.response is not None:
+            flow.response.timestamp_end = time.time()
+        self._settle()
+        await self._fire(HttpResponseHook(flow))
+        if flow.response is not None and flow.response.data.headers != shown.data.headers:
+            fields = self._masked.reveal_fields(flow.response.data.headers.fields)
+            check_fields(fields)
+        await self._fire(WebsocketStartHook(flow))
+        return partial(self._open_tunnel, fields, connection, data)
+
+    def _open_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
+        self._connection = None
+        self._is_answer_begun = self.is_over = self._is_ended = True
+        values = [value for name, value in fields if name.lower() == b"sec-websocket-extensions"]
+        copy = WebSocketCopy(
+            self.flow, b",".join(values), self._watch.limits, self._watch.run
+        )
+        self._stream.start_tunnel(fields, connection, data, partial(self._make_tunnel, copy))
+
+    def _make_tunnel(
+        self,
+        copy: WebSocketCopy,
+        wire: Wire,
+        transport: asyncio.Transport,
+        deadlines: Deadlines,
+        silence_s: float,
+    ) -> Tunnel:
+        self._tunnel = WatchedTunnel(wire, transport, deadlines, silence_s, copy)
+        return self._tunnel
+
+    # Asking.
+
+    def _ask(self, work: Coroutine[Any, Any, Step]) -> None:
+        """Fire hooks, and go on as they say. Meanwhile nothing else happens here."""
+        if self._connection is not None:
+            self._connection.pause_reading()
+        self._asking = self._watch.run(self._finish_asking(work))
+
+    async def _finish_asking(self, work: Coroutine[Any, Any, Step]) -> None:
+        try:
+            step = await work
+        except _Killed:
+            step = self._end_killed
+        except RouteError as error:
+            step = partial(super().refuse, error)
+        except Exception as fault:
+            logger.error("a watched exchange failed: %s", describe_fault(fault))
+            step = super().fail
+        self._asking = None
+        if self._has_failed:
+            step = super().fail
+        if self._connection is not None and not self._is_client_slow:
+            self._connection.resume_reading()
+        self._guarded(step)()
+        while self._postponed and self._asking is None:
+            self._guarded(self._postponed.popleft())()
+
+    async def _fire(self, hook: StartHook) -> None:
+        """Ask all addons, and wait for whoever intercepts.
+
+        Raises:
+            _Killed: Somebody killed the flow.
+        """
+        await self._handler.handle_hook(hook)
+        self._check_killed()
+
+    def _check_killed(self) -> None:
+        if self._is_killed or self.is_over:
+            raise _Killed
+
+    @property
+    def _is_killed(self) -> bool:
+        error = self.flow.error
+        return error is not None and error.msg == Error.KILLED_MESSAGE
+
+    def refuse(self, error: RouteError) -> None:
+        if self._asking is not None:
+            self._postponed.append(partial(self.refuse, error))
+        else:
+            super().refuse(error)
+
+    def fail(self) -> None:
+        if self._asking is not None:
+            self._has_failed = True
+        else:
+            super().fail()
+
+    # The end.
+
+    def _kill(self) -> None:
+        flow = self.flow
+        http.HTTPFlow.kill(flow)
+        if flow._resume_event is not None:
+            flow._resume_event.set()
+        if self._tunnel is not None:
+            self._tunnel.abort()
+        elif self._asking is None and not self.is_over:
+            self._end_killed()
+
+    def _end_killed(self) -> None:
+        self._cut(InternalError("killed"))
+
+    def _cut(self, error: RouteError) -> None:
+        super()._cut(error)
+        self._end_with(str(error))
+
+    def client_lost(self) -> None:
+        super().client_lost()
+        self._end_with(_CLIENT_GONE)
+
+    def _finish(self) -> None:
+        super()._finish()
+        self.flow.live = False
+
+    def _end_with(self, reason: str) -> None:
+        """The flow has no answer, or no whole one."""
+        flow = self.flow
+        if self._is_ended:
+            flow.live = False
+            return
+        self._is_ended = True
+        if flow.error is None:
+            flow.error = Error(reason)
+        # A WebSocket's flow ends otherwise; this one never became one.
+        flow.websocket = None
+        flow.resume()
+        self._watch.run(self._tell_error(self._asking))
+
+    async def _tell_error(self, asking: asyncio.Task[None] | None) -> None:
+        if asking is not None and asking is not asyncio.current_task():
+            await asyncio.wait([asking])
+        self._settle()
+        await ctx.master.addons.handle_lifecycle(HttpErrorHook(self.flow))
+        self.flow.live = False
+
+    def _settle(self) -> None:
+        """Let the flow say all that is known, before it is shown for the last time."""
+        flow, content = self.flow, self._request_content
+        if self._shown_content is None:
+            flow.request.data.content = content.join()
+        evidence = flow.metadata.get(EVIDENCE)
+        if isinstance(evidence, dict):
+            evidence["request_bytes"] = content.size
+            evidence["answer_bytes"] = self._answer_content.size
+            evidence["request_cut"] = content.is_cut
+            evidence["answer_cut"] = self._answer_content.is_cut
+
+
+class _Killed(Exception):
+    """Somebody killed the flow, or the client has gone: nothing is left to do."""
+
+
+def _no_server() -> "Any":
+    from mitmproxy import connection
+
+    return connection.Server(address=None)
+
+
+def _same_answer(response: http.Response | None, state: object) -> bool:
+    return False

@@ -1,0 +1,281 @@
+"""Between an exchange and the flow that shows it: what is built, and what is read back.
+
+A flow shows the request as the client sent it, with placeholders for secrets, and the answer as
+it leaves. It is read back only where somebody changed it, and then as strictly as a head from a
+wire: what an addon puts into a field must not become two.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from mitmproxy import connection, http
+from mitmproxy.connection import ConnectionState
+
+from route_addon.carry.mask import Masked
+from route_addon.carry.upstream import UpstreamConnection
+from route_addon.core.authority import parse_authority
+from route_addon.core.errors import BadField, BadTarget
+from route_addon.core.fields import HOP_BY_HOP, check_values
+from route_addon.core.messages import HTTP_2, Field, Fields, RequestHead, Server
+
+_ABSOLUTE: Final = re.compile(rb"(?i)(https?)://([^/?#]*)(.*)", re.DOTALL)
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x20\x7f]")
+_FRAMING: Final = HOP_BY_HOP | {b"content-length"}
+"""What the carrier writes anew: an edit of it is not taken."""
+_BODILESS: Final = frozenset({204, 304})
+
+
+class RequestState(NamedTuple):
+    """All of a flow's request head that counts when somebody changes it."""
+
+    method: bytes
+    authority: bytes
+    path: bytes
+    fields: tuple[Field, ...]
+
+
+class Kept:
+    """A copy of content that passes, up to a bound.
+
+    Args:
+        max_bytes: The bound.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.size = 0
+        """How much has passed."""
+        self._max_bytes = max_bytes
+        self._pieces: list[bytes] = []
+        self._kept_bytes = 0
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there was more than is kept."""
+        return self.size > self._kept_bytes
+
+    def add(self, pieces: list[bytes]) -> None:
+        """Keep what there is room for."""
+        for piece in pieces:
+            self.size += len(piece)
+            room = self._max_bytes - self._kept_bytes
+            if room > 0:
+                self._pieces.append(piece[:room])
+                self._kept_bytes += len(self._pieces[-1])
+
+    def join(self) -> bytes:
+        """What is kept."""
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0] if self._pieces else b""
+
+
+class AnswerHead(NamedTuple):
+    """The head of an answer, as the client's side is told it."""
+
+    status: int
+    reason: bytes | None
+    fields: Fields
+    length: int | None
+
+
+def build_request(head: RequestHead, masked: Masked, now: float) -> http.Request:
+    """The request of a flow, as the client sent it.
+
+    Args:
+        head: The request's head.
+        masked: Hides the secrets.
+        now: When it arrived, in seconds since the epoch.
+    """
+    target = masked.hide_target(head.target)
+    absolute = _ABSOLUTE.fullmatch(target)
+    scheme, authority, path = absolute.groups() if absolute else (head.peer.scheme, b"", target)
+    fields = masked.hide_fields(head.fields)
+    named = parse_authority(_named_authority(head) or authority)
+    return http.Request(
+        host=named.host.decode("ascii") if named is not None else "",
+        port=(named.port if named is not None else None) or head.peer.port,
+        method=head.method,
+        scheme=scheme,
+        authority=head.authority or authority,
+        path=path,
+        http_version=b"HTTP/2.0" if head.version == HTTP_2 else head.version,
+        headers=http.Headers(fields),
+        content=b"" if head.length == 0 else None,
+        trailers=None,
+        timestamp_start=now,
+        timestamp_end=now if head.length == 0 else None,
+    )
+
+
+def _named_authority(head: RequestHead) -> bytes:
+    if head.authority is not None:
+        return head.authority
+    return next((value for name, value in head.fields if name.lower() == b"host"), b"")
+
+
+def request_state(request: http.Request) -> RequestState:
+    """What a flow's request says now."""
+    data = request.data
+    return RequestState(data.method, data.authority, data.path, data.headers.fields)
+
+
+def read_request(
+    request: http.Request, sent: RequestHead, masked: Masked, length: int
+) -> RequestHead:
+    """The head that a flow says now, with the secrets in their places.
+
+    The version is the client's and not to be changed. Neither is HEAD to any other method, or
+    the other way round: the client waits for an answer with content, or for one without.
+
+    Args:
+        request: The flow's.
+        sent: The head as the client sent it.
+        masked: What was hidden of it.
+        length: The length of the content that goes with it.
+
+    Raises:
+        BadField: A field that cannot be sent.
+        BadTarget: A target that cannot be.
+    """
+    data = request.data
+    fields = masked.reveal_fields(data.headers.fields)
+    check_fields(fields)
+    path = masked.reveal_text(data.path)
+    if _UNSENDABLE.search(path + data.authority) is not None:
+        raise BadTarget("edited")
+    is_http2 = sent.version == HTTP_2
+    is_absolute = data.authority and not is_http2
+    changes_head = (data.method == b"HEAD") != (sent.method == b"HEAD")
+    return sent._replace(
+        method=sent.method if changes_head else data.method,
+        target=b"%b://%b%b" % (data.scheme, data.authority, path) if is_absolute else path,
+        authority=(data.authority or None) if is_http2 else None,
+        fields=fields,
+        length=length,
+    )
+
+
+def check_fields(fields: Fields) -> None:
+    """Check fields that an addon or a person may have made.
+
+    Raises:
+        BadField: A name that is no token, or a control byte in a value.
+    """
+    if any(_TOKEN.fullmatch(name) is None for name, _ in fields):
+        raise BadField("a name that is no token")
+    check_values(fields)
+
+
+def build_answer(head: AnswerHead, masked: Masked, now: float) -> http.Response:
+    """The answer of a flow, as it leaves.
+
+    Args:
+        head: The answer's head.
+        masked: Hides the secrets.
+        now: When it arrived, in seconds since the epoch.
+    """
+    fields = masked.hide_fields(head.fields)
+    if head.length is not None:
+        is_known = head.length >= 0
+        fields.append(
+            (b"Content-Length", b"%d" % head.length)
+            if is_known
+            else (b"Transfer-Encoding", b"chunked")
+        )
+    reason = head.reason if head.reason is not None else default_reason(head.status)
+    return http.Response(
+        http_version=b"HTTP/1.1",
+        status_code=head.status,
+        reason=reason,
+        headers=http.Headers(fields),
+        content=None,
+        trailers=None,
+        timestamp_start=now,
+        timestamp_end=None,
+    )
+
+
+def default_reason(status: int) -> bytes:
+    """The usual reason phrase of a status."""
+    try:
+        return HTTPStatus(status).phrase.encode("ascii")
+    except ValueError:
+        return b""
+
+
+def read_answer(
+    response: http.Response, sent: AnswerHead, shown: http.Response, masked: Masked
+) -> AnswerHead:
+    """The head of an answer as a flow says it now, with the secrets in their places.
+
+    A status that comes with content cannot be changed to one that has none: the content follows.
+
+    Args:
+        response: The flow's, as it is now.
+        sent: The head before anybody could change it.
+        shown: The flow's, as it was then.
+        masked: What was hidden of it.
+
+    Raises:
+        BadField: A field that cannot be sent.
+    """
+    status, length = response.status_code, sent.length
+    if not 200 <= status <= 599 or (status in _BODILESS) > (sent.status in _BODILESS):
+        status = response.status_code = sent.status
+    elif (status in _BODILESS) < (sent.status in _BODILESS):
+        length = 0
+    elif status == 204:
+        length = None
+    reason = sent.reason
+    if (status, response.data.reason) != (shown.status_code, shown.data.reason):
+        check_values([(b"reason", response.data.reason)])
+        is_kept = response.data.reason == shown.data.reason
+        reason = None if is_kept else response.data.reason
+    fields = sent.fields
+    if response.data.headers.fields != shown.data.headers.fields:
+        fields = [
+            field
+            for field in masked.reveal_fields(response.data.headers.fields)
+            if field[0].lower() not in _FRAMING
+        ]
+        check_fields(fields)
+    return AnswerHead(status, reason, fields, length)
+
+
+def show_destination(flow: http.HTTPFlow, server: Server) -> None:
+    """Let a flow say where it goes."""
+    data = flow.request.data
+    data.host, data.port = server.host, server.port
+    if not data.authority:
+        data.scheme = server.scheme
+    flow.server_conn = connection.Server(address=(server.host, server.port))
+
+
+def show_connection(
+    server: connection.Server, used: UpstreamConnection, asked_at: float | None
+) -> None:
+    """Let a flow say which connection it went over, and since when that one stands.
+
+    Args:
+        server: The flow's.
+        used: The connection.
+        asked_at: When it was asked for; None for one that rested.
+    """
+    transport = used.transport
+    server.peername = _address(transport.get_extra_info("peername"))
+    server.sockname = _address(transport.get_extra_info("sockname"))
+    server.timestamp_start = used.opened_at if asked_at is None else asked_at
+    server.timestamp_tcp_setup = used.opened_at
+    server.state = ConnectionState.OPEN
+    tls = transport.get_extra_info("ssl_object")
+    if tls is not None:
+        server.tls = True
+        server.timestamp_tls_setup = used.opened_at
+        server.tls_version = tls.version()
+        server.sni = used.key.name
+
+
+def _address(name: object) -> tuple[str, int] | None:
+    return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None

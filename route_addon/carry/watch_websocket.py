@@ -1,0 +1,303 @@
+"""A WebSocket that is watched: its messages, read from a copy of what passes.
+
+The tunnel goes on as it does when nobody watches: bytes are passed on before they are looked at,
+and nothing that is found here changes or holds them. What is kept is bounded, however long the
+WebSocket lives; when its bytes cannot be understood, it is said in the flow and no more is read.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from mitmproxy import ctx, http
+from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebsocketMessageHook
+from mitmproxy.websocket import WebSocketMessage
+from wsproto.extensions import Extension, PerMessageDeflate
+from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
+from wsproto.utilities import split_comma_header
+
+from route_addon.carry.deadlines import Deadlines
+from route_addon.carry.faults import describe_fault
+from route_addon.carry.flows import EVIDENCE
+from route_addon.carry.limits import WatchLimits
+from route_addon.carry.tunnel import Tunnel
+from route_addon.carry.wire import Wire
+
+logger = logging.getLogger(__name__)
+
+_SLICE_BYTES: Final = 4096
+"""How much of a compressed stream is read at once: deflate makes up to a thousand times of it."""
+_MAX_INFLATED_BYTES: Final = 32 * 2**20
+"""What one portion may become: more would hold up the connections of all others."""
+
+type Runner = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs work beside."""
+
+
+class WatchedTunnel(Tunnel):
+    """A tunnel that gives a copy of what passes.
+
+    Args:
+        wire: The client's side.
+        transport: The upstream's side.
+        deadlines: Watches the silence.
+        silence_s: The longest silence in both directions, in seconds.
+        copy: Gets the copy.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        transport: asyncio.Transport,
+        deadlines: Deadlines,
+        silence_s: float,
+        copy: "WebSocketCopy",
+    ) -> None:
+        super().__init__(wire, transport, deadlines, silence_s)
+        self._copy = copy
+
+    def receive_from_client(self, data: bytes) -> None:
+        super().receive_from_client(data)
+        self._copy.receive(data, from_client=True)
+
+    def receive_from_upstream(self, data: bytes) -> None:
+        super().receive_from_upstream(data)
+        self._copy.receive(data, from_client=False)
+
+    def close(self) -> None:
+        is_client_gone = self.wire.is_closing
+        super().close()
+        self._copy.end(by_client=is_client_gone)
+
+    def abort(self) -> None:
+        is_client_gone = self.wire.is_closing
+        super().abort()
+        self._copy.end(by_client=is_client_gone)
+
+
+class _Side:
+    """What one side sends.
+
+    Args:
+        frames: Parses it.
+        max_bytes: What is kept of one message.
+    """
+
+    def __init__(self, frames: FrameProtocol, max_bytes: int) -> None:
+        self.frames = frames
+        self.is_closed = False
+        self._max_bytes = max_bytes
+        self._parts: list[bytes] = []
+        self._kept_bytes = 0
+        self.is_cut = False
+
+    def add(self, part: bytes) -> None:
+        """Keep a part of the message that is under way, as far as there is room."""
+        room = self._max_bytes - self._kept_bytes
+        self.is_cut = self.is_cut or len(part) > room
+        if room > 0:
+            self._parts.append(part[:room])
+            self._kept_bytes += len(self._parts[-1])
+
+    def take(self) -> bytes:
+        """The message, now that it is whole."""
+        content = b"".join(self._parts)
+        self._parts, self._kept_bytes, self.is_cut = [], 0, False
+        return content
+
+
+class WebSocketCopy:
+    """Reads messages from a copy of the bytes, and keeps the newest in the flow.
+
+    Args:
+        flow: The flow; its ``websocket`` is there.
+        extensions: The value of the answer's Sec-WebSocket-Extensions.
+        limits: How much is kept.
+        run: Runs the hooks' work.
+    """
+
+    def __init__(
+        self, flow: http.HTTPFlow, extensions: bytes, limits: WatchLimits, run: Runner
+    ) -> None:
+        self._flow = flow
+        self._limits = limits
+        self._run = run
+        names = [_name(extension) for extension in split_comma_header(extensions)]
+        self._is_compressed = PerMessageDeflate.name in names
+        self._sides = {
+            from_client: _Side(
+                FrameProtocol(not from_client, _build_extensions(extensions)),
+                limits.history_bytes,
+            )
+            for from_client in (True, False)
+        }
+        self._waiting: deque[WebSocketMessage] = deque()
+        self._waiting_bytes = 0
+        self._kept_bytes = 0
+        self._seen = {"messages": 0, "bytes": 0, "not_shown": 0, "cut": 0}
+        self._is_showing = False
+        self._is_ended = False
+        self._close: tuple[bool | None, int, str] | None = None
+        self._stopped = ""
+
+    def receive(self, data: bytes, *, from_client: bool) -> None:
+        """Bytes have passed. Nothing that goes wrong here is let out."""
+        side = self._sides[from_client]
+        if self._stopped or self._is_ended or side.is_closed:
+            return
+        try:
+            self._read(side, data, from_client)
+        except ParseFailed:
+            self._stop("they are not understood")
+        except Exception as fault:
+            logger.error("a WebSocket's copy failed: %s", describe_fault(fault))
+            self._stop("a fault of ours")
+        if self._waiting and not self._is_showing:
+            self._is_showing = True
+            self._run(self._show())
+
+    def end(self, *, by_client: bool) -> None:
+        """The tunnel has ended.
+
+        Args:
+            by_client: Whether the client was the first to go, where no close frame says so.
+        """
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._close is None:
+            self._close = (by_client, CloseReason.ABNORMAL_CLOSURE, "")
+        if not self._is_showing:
+            self._is_showing = True
+            self._run(self._show())
+
+    def _read(self, side: _Side, data: bytes, from_client: bool) -> None:
+        if not self._is_compressed:
+            self._read_slice(side, data, from_client)
+            return
+        inflated = 0
+        for start in range(0, len(data), _SLICE_BYTES):
+            inflated += self._read_slice(side, data[start : start + _SLICE_BYTES], from_client)
+            if inflated > _MAX_INFLATED_BYTES:
+                self._stop("they unpack to too much")
+                return
+
+    def _read_slice(self, side: _Side, data: bytes, from_client: bool) -> int:
+        """Read a portion.
+
+        Returns:
+            How many bytes of content came out of it.
+        """
+        size = 0
+        if side.is_closed:
+            return 0
+        side.frames.receive_bytes(data)
+        for frame in side.frames.received_frames():
+            if frame.opcode is Opcode.CLOSE:
+                self._note_close(frame, from_client)
+                side.is_closed = True
+            elif not frame.opcode.iscontrol():
+                part = _content(frame)
+                size += len(part)
+                side.add(part)
+                if frame.message_finished:
+                    self._keep(frame.opcode, side, from_client)
+        return size
+
+    def _note_close(self, frame: Frame, from_client: bool) -> None:
+        if self._close is None and isinstance(frame.payload, tuple):
+            self._close = (from_client, int(frame.payload[0]), frame.payload[1])
+
+    def _keep(self, opcode: Opcode, side: _Side, from_client: bool) -> None:
+        """A message is whole: it waits to be shown, if it is not too old by then."""
+        self._seen["cut"] += side.is_cut
+        message = WebSocketMessage(opcode, from_client, side.take())
+        self._seen["messages"] += 1
+        self._seen["bytes"] += len(message.content)
+        self._waiting.append(message)
+        self._waiting_bytes += len(message.content)
+        limits = self._limits
+        while len(self._waiting) > 1 and (
+            len(self._waiting) > limits.history_messages
+            or self._waiting_bytes > limits.history_bytes
+        ):
+            self._waiting_bytes -= len(self._waiting.popleft().content)
+            self._seen["not_shown"] += 1
+
+    async def _show(self) -> None:
+        """Show what waits, one message after the other, and the end behind the last."""
+        while self._waiting:
+            message = self._waiting.popleft()
+            self._waiting_bytes -= len(message.content)
+            self._add(message)
+            await self._tell(WebsocketMessageHook(self._flow))
+            # Others have their turn between two messages, the tunnel itself among them.
+            await asyncio.sleep(0)
+        if self._is_ended:
+            await self._show_end()
+        self._is_showing = False
+
+    async def _show_end(self) -> None:
+        flow, websocket = self._flow, self._flow.websocket
+        self._note_seen()
+        if websocket is not None and self._close is not None:
+            websocket.timestamp_end = time.time()
+            websocket.closed_by_client, websocket.close_code, websocket.close_reason = self._close
+        await self._tell(WebsocketEndHook(flow))
+        flow.live = False
+
+    def _add(self, message: WebSocketMessage) -> None:
+        """Keep a message in the flow; the oldest leave."""
+        websocket = self._flow.websocket
+        if websocket is None:
+            return
+        messages, limits = websocket.messages, self._limits
+        messages.append(message)
+        del messages[: max(0, len(messages) - limits.history_messages)]
+        self._kept_bytes += len(message.content)
+        if self._kept_bytes > limits.history_bytes:
+            self._kept_bytes = sum(len(kept.content) for kept in messages)
+            while len(messages) > 1 and self._kept_bytes > limits.history_bytes:
+                self._kept_bytes -= len(messages.pop(0).content)
+
+    async def _tell(self, hook: WebsocketMessageHook | WebsocketEndHook) -> None:
+        """Fire a hook. An intercept cannot hold what has passed: it is over at once."""
+        self._note_seen()
+        await ctx.master.addons.handle_lifecycle(hook)
+        self._flow.resume()
+
+    def _note_seen(self) -> None:
+        evidence = self._flow.metadata.get(EVIDENCE)
+        if isinstance(evidence, dict):
+            evidence["websocket"] = {**self._seen, "stopped": self._stopped}
+
+    def _stop(self, why: str) -> None:
+        self._stopped = why
+        self._flow.comment += f" · messages are no longer shown: {why}"
+        self._note_seen()
+
+
+def _content(frame: Frame) -> bytes:
+    payload = frame.payload
+    return payload.encode("utf-8") if isinstance(payload, str) else bytes(payload)  # type: ignore[arg-type]
+
+
+def _name(extension: str) -> str:
+    return extension.partition(";")[0].strip()
+
+
+def _build_extensions(value: bytes) -> list[Extension]:
+    """The extensions that the handshake agreed on, as far as they are known.
+
+    Of those that are not, the first frame that uses them is not understood.
+    """
+    extensions: list[Extension] = []
+    for text in split_comma_header(value):
+        if _name(text) == PerMessageDeflate.name:
+            extension = PerMessageDeflate()
+            extension.finalize(text)
+            extensions.append(extension)
+    return extensions

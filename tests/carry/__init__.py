@@ -1,0 +1,1 @@
+"""The carriers and what they are made of: one test file for each module."""
