@@ -8,7 +8,7 @@ import logging
 import os
 
 from mitmproxy import addonmanager, connection, ctx, exceptions, http, tls
-from mitmproxy.proxy import layer, mode_specs
+from mitmproxy.proxy import layer, mode_specs, server_hooks
 
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.faults import describe_fault
@@ -17,6 +17,8 @@ from route_addon.carry.log_records import hide_tokens_in_logs
 from route_addon.carry.relay import Relay, choose_layers
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.stock import Stock, choose_stock_layers, hide_tokens
+from route_addon.carry.watch import Watch
+from route_addon.carry.watchers import describe_watchers, find_watchers
 from route_addon.core.router import Router
 from route_addon.core.targetmap import TargetMap
 from route_addon.options import IGNORED_ENVIRONMENT, BadOption
@@ -49,9 +51,12 @@ class RouteAddon:
         self.resolver = Resolver()
         self.stock = Stock(guard, self.resolver)
         self.relay: Relay | None = None
+        self.watch = Watch(guard)
+        self._is_running = False
         self.settings: Settings | None = None
         self.router: Router | None = None
         self.certificates: Certificates | None = None
+        self._are_set: set[str] = set()
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Register the options; a configuration that cannot be used ends the start."""
@@ -62,8 +67,10 @@ class RouteAddon:
             self._settle()
         except BadOption as error:
             refuse_start(str(error))
+        except Exception as fault:
+            refuse_start(f"the start failed: {describe_fault(fault)}")
         self.guard.describe = self._describe
-        if self.guard.name not in ctx.master.addons:
+        if self.guard not in ctx.master.addons:
             ctx.master.addons.add(self.guard)
 
     def configure(self, updated: set[str]) -> None:
@@ -78,6 +85,7 @@ class RouteAddon:
                 self._settle()
         except BadOption as error:
             raise exceptions.OptionsError(str(error)) from None
+        self._choose_exchanges()
 
     def client_connected(self, client: connection.Client) -> None:
         """Count a connection, or close it."""
@@ -111,8 +119,15 @@ class RouteAddon:
         except Exception as fault:
             logger.error("tls_clienthello failed: %s", describe_fault(fault))
 
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Let TLS verify the name that was configured, not the one that the client calls us."""
+        if data.server.tls and data.server.address is not None:
+            data.server.sni = data.server.address[0]
+
     def running(self) -> None:
         """Tell the operator what deserves a look."""
+        self._choose_exchanges()
+        self._is_running = True
         for warning in self.settings.warnings if self.settings is not None else ():
             logger.warning("%s", warning)
         for fault in self.certificates.find_faults() if self.certificates is not None else ():
@@ -131,6 +146,9 @@ class RouteAddon:
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Decide a live request."""
         if not flow.live or flow.is_replay is not None or flow.response:
+            return
+        if self.guard.is_stamped(flow):
+            # The relay has decided it.
             return
         try:
             if flow.error:
@@ -153,7 +171,13 @@ class RouteAddon:
 
     def _settle(self) -> None:
         """Build the settings whole, then put them in force at once."""
-        settings = build_settings(option_values(), is_set, need_keys=ctx.options.server)
+        # Where mitmproxy takes a change back, it forgets who was set to what is the default.
+        are_set = self._are_set | {name for name in NAMES if is_set(name)}
+        settings = build_settings(
+            option_values(), are_set.__contains__, need_keys=ctx.options.server
+        )
+        if self.settings is not None and settings.carrier != self.settings.carrier:
+            raise BadOption("route_carrier", settings.carrier, "takes a new start of the router")
         certificates = load_certificates(settings, self.certificates)
         upstream_tls = load_upstream_context(settings)
         router, old = self.router, self.settings
@@ -163,13 +187,28 @@ class RouteAddon:
             targets = TargetMap(settings.cache_entries, settings.cache_ttl_s)
         self.router = Router(settings.rules, targets)
         self.settings = settings
+        self._are_set = are_set
         self.certificates = certificates
         if settings.carrier == "relay" and ctx.options.server:
             if self.relay is None:
                 self.relay = Relay(settings.limits, self.router)
             self.relay.configure(settings.limits, self.router, certificates, upstream_tls)
 
+    def _choose_exchanges(self) -> None:
+        """Let exchanges be flows from now on, or not, as there is somebody to see them."""
+        if self.relay is None or self.settings is None:
+            return
+        self.watch.limits = self.settings.watch_limits
+        is_watched = bool(find_watchers(self.settings.watch))
+        if is_watched != self.relay.is_watched:
+            self.relay.watch_by(self.watch if is_watched else None)
+            if self._is_running:
+                logger.info("%s", describe_watchers(self.settings.watch))
+
     def _describe(self) -> str:
         if self.settings is None or self.certificates is None:
             return "no settings"
-        return f"{self.settings.describe()}; certificates {self.certificates.describe()}"
+        described = f"{self.settings.describe()}; certificates {self.certificates.describe()}"
+        if self.relay is None:
+            return described
+        return f"{described}; {describe_watchers(self.settings.watch)}"

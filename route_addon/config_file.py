@@ -6,7 +6,7 @@
     my_service = 5000
 
     [upstream.wiki]
-    servers = ["http://wiki:8080"]
+    servers = ["http://wiki:8080", "http://wiki-2:8080;backup"]
 
     [[location]]
     location = "/my"
@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from route_addon.core.pool_config import PoolSpec
 from route_addon.core.table import Row
+from route_addon.pool_spec import read_pool
 
 _SECTIONS = ("ports", "upstream", "location")
 _REQUIRED = ("location", "kind", "upstream")
@@ -33,8 +35,7 @@ class ConfigFile:
 
     path: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
-    upstreams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The servers of each upstream, as text."""
+    upstreams: Mapping[str, PoolSpec] = field(default_factory=dict)
     rows: tuple[Row, ...] = ()
 
 
@@ -58,10 +59,7 @@ def read_config_file(path: str) -> ConfigFile:
     return ConfigFile(
         path,
         {name: _port(name, port) for name, port in _table("ports", document).items()},
-        {
-            name: _servers(f"upstream.{name}", upstream)
-            for name, upstream in _table("upstream", document).items()
-        },
+        {name: _pool(name, upstream) for name, upstream in _table("upstream", document).items()},
         tuple(_rows(document.get("location", []))),
     )
 
@@ -86,18 +84,10 @@ def _port(name: str, port: Any) -> int:
     return port
 
 
-def _servers(where: str, upstream: Any) -> tuple[str, ...]:
+def _pool(name: str, upstream: Any) -> PoolSpec:
     if not isinstance(upstream, dict):
-        raise ValueError(f"key {where!r} must be a table")
-    _check_keys(where, upstream, ("servers",))
-    servers = upstream.get("servers")
-    if (
-        not isinstance(servers, list)
-        or not servers
-        or not all(isinstance(server, str) for server in servers)
-    ):
-        raise ValueError(f"key '{where}.servers' must be a list of URLs")
-    return tuple(servers)
+        raise ValueError(f"key 'upstream.{name}' must be a table")
+    return read_pool(name, upstream)
 
 
 def _rows(locations: Any) -> list[Row]:

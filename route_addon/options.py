@@ -63,30 +63,31 @@ OPTIONS = (
     Option(
         "route_website",
         "http://website",
-        "The website's server, for all that no other location takes: a URL, or host[:port].",
+        "The website's servers, for all that no other location takes: URLs, or host[:port], separated "
+        "by commas; with nginx's parameters, as in http://a,http://b;weight=2,http://c;backup.",
         ("WEBSITE_FQDN",),
-        "URL",
+        "URLs",
     ),
     Option(
         "route_pyos",
         "http://pyos:8000",
-        "The pyos API's server: a URL, or host[:port].",
+        "The pyos API's servers: as for the website.",
         ("PYOS_FQDN", "PYOS_SERVICE_HOST"),
-        "URL",
+        "URLs",
     ),
     Option(
         "route_console",
         "http://console",
-        "The console's server: a URL, or host[:port].",
+        "The console's servers: as for the website.",
         ("CONSOLE_FQDN",),
-        "URL",
+        "URLs",
     ),
     Option(
         "route_speedtest",
         "http://speedtest",
-        "The speedtest's server: a URL, or host[:port].",
+        "The speedtest's servers: as for the website.",
         ("SPEEDTEST_FQDN",),
-        "URL",
+        "URLs",
     ),
     Option("route_node_name", "", "What /node answers.", ("NODE_NAME",)),
     Option(
@@ -256,6 +257,33 @@ OPTIONS = (
         "route_spool_bytes",
         8 * 2**30,
         "What all collected request bodies together may take on the disk.",
+        unit="bytes",
+    ),
+    Option(
+        "route_watch",
+        "auto",
+        "Whether exchanges of the relay are flows with hooks: always, never, or when somebody "
+        "watches (mitmweb, the console, -w, printed flows, another script, an option that changes "
+        "flows).",
+        unit="auto, always or never",
+    ),
+    Option(
+        "route_watch_body_bytes",
+        2**20,
+        "What a flow of the relay keeps of a request's body, and of an answer's; a longer one is "
+        "marked as cut.",
+        unit="bytes",
+    ),
+    Option(
+        "route_websocket_history",
+        1000,
+        "How many messages of a WebSocket a flow of the relay keeps; the newest stay.",
+        unit="messages",
+    ),
+    Option(
+        "route_websocket_history_bytes",
+        8 * 2**20,
+        "The same in bytes; a longer message is cut.",
         unit="bytes",
     ),
     Option(

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from route_addon.carry.certificates import CertificateFiles
-from route_addon.carry.limits import Limits
+from route_addon.carry.limits import Limits, WatchLimits
 from route_addon.config_file import ConfigFile, read_config_file
-from route_addon.core.authority import parse_authority
 from route_addon.core.credentials import full_authority, parse_origin
 from route_addon.core.forwarded import TrustedProxies
 from route_addon.core.keys import (
@@ -30,10 +29,18 @@ from route_addon.core.keys import (
 )
 from route_addon.core.locations import HERE, POD, BadLocation, Location, Locations
 from route_addon.core.messages import Origin, Server
+from route_addon.core.pool_config import PoolSpec
 from route_addon.core.router import Rules
 from route_addon.core.table import PORTS, build_locations
-from route_addon.core.targets import HostSet, Network, TargetPolicy, parse_address, parse_target_host
+from route_addon.core.targets import (
+    HostSet,
+    Network,
+    TargetPolicy,
+    parse_address,
+    parse_target_host,
+)
 from route_addon.options import OPTIONS, BadOption, Values
+from route_addon.pool_spec import parse_pool
 
 _UPSTREAM_OPTIONS = {
     "website": "route_website",
@@ -54,9 +61,14 @@ class Settings:
     """A configuration that is complete and checked."""
 
     rules: Rules
+    pools: Mapping[str, PoolSpec]
+    """The servers of each upstream, with all that is configured of them."""
     carrier: str
     """``relay`` or ``stock``."""
     limits: Limits
+    watch: str
+    """``auto``, ``always`` or ``never``."""
+    watch_limits: WatchLimits
     certificates: tuple[CertificateFiles, ...]
     upstream_ca: str
     """A PEM file of CAs, or empty."""
@@ -111,7 +123,8 @@ def build_settings(
         BadOption: Something cannot be used; the text names the option, its value and the remedy.
     """
     config = _read_config(_text(values, "route_config"))
-    upstreams = _upstreams(values, is_set, config)
+    pools = _pools(values, is_set, config)
+    upstreams = {name: pool.in_order for name, pool in pools.items()}
     signing_keys = _load_keys(values, "route_signing_key", load_signing_key, need_keys=need_keys)
     payload_keys = _load_keys(values, "route_payload_key", load_payload_key, need_keys=need_keys)
     warnings: list[str] = []
@@ -138,8 +151,15 @@ def build_settings(
     )
     return Settings(
         rules=rules,
+        pools=pools,
         carrier=_choice(values, "route_carrier", ("relay", "stock")),
         limits=_limits(values),
+        watch=_choice(values, "route_watch", ("auto", "always", "never")),
+        watch_limits=WatchLimits(
+            body_bytes=_number(values, "route_watch_body_bytes", 0, 2**40),
+            history_messages=_number(values, "route_websocket_history", 1, 10_000_000),
+            history_bytes=_number(values, "route_websocket_history_bytes", 1, 2**40),
+        ),
         certificates=_certificates(_text(values, "route_certs")),
         upstream_ca=_text(values, "route_upstream_ca"),
         cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
@@ -211,53 +231,23 @@ def _read_config(path: str) -> ConfigFile:
         raise BadOption("route_config", path, str(error)) from None
 
 
-def _upstreams(
+def _pools(
     values: Values, is_set: Callable[[str], bool], config: ConfigFile
-) -> dict[str, tuple[Server, ...]]:
-    upstreams: dict[str, tuple[Server, ...]] = {}
-    for upstream, servers in config.upstreams.items():
+) -> dict[str, PoolSpec]:
+    pools: dict[str, PoolSpec] = {}
+    for upstream, pool in config.upstreams.items():
         if upstream in (POD, HERE):
             raise BadOption("route_config", config.path, f"upstream.{upstream}: the name is taken")
-        try:
-            upstreams[upstream] = tuple(map(parse_server, servers))
-        except ValueError as error:
-            raise BadOption(
-                "route_config", config.path, f"upstream.{upstream}.servers: {error}"
-            ) from None
+        pools[upstream] = pool
     for upstream, name in _UPSTREAM_OPTIONS.items():
-        if upstream in upstreams and not is_set(name):
+        if upstream in pools and not is_set(name):
             continue
         value = _text(values, name)
         try:
-            upstreams[upstream] = (parse_server(value),)
+            pools[upstream] = parse_pool(upstream, value)
         except ValueError as error:
             raise BadOption(name, value, str(error)) from None
-    return upstreams
-
-
-def parse_server(text: str) -> Server:
-    """Parse a URL, or ``host[:port]``; IPv6 with or without brackets.
-
-    Raises:
-        ValueError: It is neither; the text says what is wanted.
-    """
-    wanted = "must be a URL (http://host:port) or host[:port]"
-    bare_ipv6 = "://" not in text and text.count(":") > 1 and not text.startswith("[")
-    url = f"http://[{text}]" if bare_ipv6 else text if "://" in text else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError(wanted) from None
-    if parts.scheme not in ("http", "https") or re.search(r"[\t\r\n]", text):
-        raise ValueError(wanted)
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"{wanted}, without a path")
-    authority = parse_authority(parts.netloc.encode("utf-8"))
-    if authority is None:
-        raise ValueError(wanted)
-    host = authority.host.decode("ascii").strip("[]")
-    default_port = 443 if parts.scheme == "https" else 80
-    return Server(parts.scheme.encode("ascii"), host, authority.port or default_port)
+    return pools
 
 
 def _load_keys[K](

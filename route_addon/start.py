@@ -22,6 +22,8 @@ _HOST_OPTIONS: dict[str, object] = {
     "block_global": False,
     "onboarding": False,
     "tcp_timeout": 3600,
+    # A flow that somebody watches leaves as it would if nobody did.
+    "keep_alt_svc_header": True,
 }
 """mitmproxy's own options that a public gateway needs otherwise; what the user sets stays."""
 
@@ -50,7 +52,8 @@ def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]
         # Later would be too late: a failure there ends the loading of the script in silence.
         ctx.options.process_deferred()
     except (exceptions.OptionsError, TypeError) as error:
-        raise BadOption("--set", "", f"{error}; give each option once, with its type") from None
+        name, given = _find_deferred(str(error))
+        raise BadOption(name, given, f"{error}; give each option once, with its type") from None
     unknown = sorted(name for name in ctx.options.deferred if name.startswith("route_"))
     if unknown:
         near = get_close_matches(unknown[0], NAMES, 1) or sorted(NAMES)
@@ -58,6 +61,14 @@ def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]
     for name, value in _HOST_OPTIONS.items():
         if not is_set(name):
             ctx.options.update(**{name: value})
+
+
+def _find_deferred(fault: str) -> tuple[str, str]:
+    """The option that a fault of mitmproxy's speaks of, and what was given for it."""
+    # One name may be the beginning of another.
+    name = max((name for name in ctx.options.deferred if name in fault), key=len, default="--set")
+    given = ctx.options.deferred.get(name, "")
+    return name, ", ".join(map(str, getattr(given, "val", [given])))
 
 
 def is_set(name: str) -> bool:
@@ -78,11 +89,12 @@ def check_host_options() -> None:
     for mode in modes:
         if not mode.startswith("reverse:http"):
             raise BadOption("mode", mode, "the router sets its own mode; leave it out")
-    if options.server and options.save_stream_file:
+    is_stock = options.route_carrier == "stock"
+    if options.server and options.save_stream_file and is_stock:
         raise BadOption(
             "save_stream_file",
             options.save_stream_file,
-            "flows of the stock carrier hold tokens; leave -w out",
+            "flows of the stock carrier hold tokens; leave -w out, or take the relay",
         )
 
 

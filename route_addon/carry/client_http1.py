@@ -310,6 +310,8 @@ class ClientHttp1:
         if unread:
             # Frames that came right behind the handshake.
             tunnel.receive_from_client(unread)
+        if self._has_ended:
+            tunnel.end_client()
         self._wire.resume_reading()
 
     # After an exchange.
@@ -318,7 +320,9 @@ class ClientHttp1:
         """The request and its answer are whole."""
         self._exchange = None
         self._lingers_until = NEVER
-        if self._is_closing:
+        if self._is_closing and self._unread:
+            self._linger()
+        elif self._is_closing:
             self._close()
         elif not self._stalled_bytes:
             self._go_on()
@@ -328,7 +332,7 @@ class ClientHttp1:
         self.deadline = self._time() + self._relay.limits.keepalive_s
         if not self._is_reading:
             self._wire.resume_reading()
-            if self._unread:
+            if self._unread or self._has_ended:
                 self._read()
 
     def _close(self) -> None:

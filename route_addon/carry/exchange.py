@@ -9,7 +9,7 @@ for that is not one of the two connections.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -195,7 +195,6 @@ class Exchange:
             self._stream.send_continue()
             self._stream.resume_content()
         else:
-            self._stream.send_continue()
             self._connect()
 
     # Answering here.
@@ -218,7 +217,7 @@ class Exchange:
         self._is_answer_begun = True
         if answer.error is not None:
             self._relay.report_refusal(answer)
-        length = len(answer.body)
+        length = len(answer.body) if answer.status != 204 else None
         pieces = [answer.body] if answer.body and self.head.method != b"HEAD" else []
         self._stream.send_head(answer.status, None, answer.fields, length, pieces, True)
         self._finish()
@@ -231,8 +230,15 @@ class Exchange:
 
     def fail(self) -> None:
         """A fault of our own: nothing goes on to anybody."""
-        if not self.is_over:
+        if self.is_over:
+            return
+        try:
             self.refuse(InternalError())
+        except Exception as fault:
+            logger.error("a refusal failed: %s", describe_fault(fault))
+            self.is_over = True
+            self._stream.cut()
+            self._drop_upstream()
 
     # The request's content, from the client.
 
@@ -314,14 +320,17 @@ class Exchange:
             # The policy has checked an address already, when it verified the token.
             self._addresses = (address,)
             is_suspect = server.port in self._relay.own_ports
-            self._reach(forward, server.host, is_checked=not is_suspect)
+            try:
+                self._reach(forward, (server.host,), is_checked=not is_suspect)
+            except RouteError as error:
+                self.refuse(error)
 
     async def _resolve(self, forward: Forward) -> None:
         self._addresses = await self._relay.resolver.resolve(forward.server.host)
-        self._reach(forward, str(self._addresses[0]), is_checked=False)
+        self._reach(forward, tuple(map(str, self._addresses)), is_checked=False)
 
-    def _reach(self, forward: Forward, address: str, *, is_checked: bool) -> None:
-        """The addresses are known: use a connection to the first.
+    def _reach(self, forward: Forward, addresses: Sequence[str], *, is_checked: bool) -> None:
+        """The addresses are known: use a connection that rests, or open one to the first.
 
         Raises:
             TargetDenied: The target policy, on what will really be connected to.
@@ -331,12 +340,14 @@ class Exchange:
             policy, own_ports = self._router.rules.policy, self._relay.own_ports
             for one in self._addresses:
                 check_pod_address(policy, server.host, one, server.port, own_ports)
-        self._key = ServerKey(server.scheme, address, server.port, server.host)
-        connection = self._relay.upstreams.take(self._key, is_repeatable=self._is_repeatable)
-        if connection is not None:
-            self._send(connection)
-        else:
-            self._wait(self._open())
+        upstreams, is_repeatable = self._relay.upstreams, self._is_repeatable
+        for address in addresses:
+            self._key = ServerKey(server.scheme, address, server.port, server.host)
+            connection = upstreams.take(self._key, is_repeatable=is_repeatable)
+            if connection is not None:
+                self._send(connection)
+                return
+        self._wait(self._open())
 
     @property
     def _is_repeatable(self) -> bool:
@@ -367,6 +378,7 @@ class Exchange:
         elif spool is None:
             connection.write(head, is_end=False)
             self._content = Content.STREAMED
+            self._stream.send_continue()
             self._stream.resume_content()
         elif spool.is_in_memory:
             connection.write(head + spool.take_memory(), is_end=True)
@@ -476,13 +488,11 @@ class Exchange:
         fields = answer_fields(answer.status, answer.fields, forward)
         self._start_tunnel(fields, connection, b"".join(pieces))
 
-    def _start_tunnel(
-        self, fields: Fields, connection: UpstreamConnection, data: bytes
-    ) -> None:
+    def _start_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
         self._connection = None
         self._is_answer_begun = True
-        self.is_over = True
         self._stream.start_tunnel(fields, connection, data, Tunnel)
+        self.is_over = True
 
     # The end.
 

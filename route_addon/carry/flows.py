@@ -1,8 +1,6 @@
 """Between mitmproxy's flows and the core's values, in both directions."""
 
 import ipaddress
-import itertools
-import os
 import time
 from http import HTTPStatus
 from typing import Any
@@ -27,14 +25,6 @@ from route_addon.core.targetmap import Verified
 
 EVIDENCE = "route"
 """The key of a flow's metadata under which a decision is kept, as plain data without secrets."""
-
-_PROCESS_ID = os.urandom(8).hex()
-_numbers = itertools.count()
-
-
-def make_request_id() -> bytes:
-    """A fresh request identifier, unique among all processes."""
-    return f"{_PROCESS_ID}{next(_numbers):08x}".encode("ascii")
 
 
 def read_peer(client: connection.Client) -> Peer:
@@ -139,7 +129,7 @@ def describe_answer(answer: Respond) -> str:
     return f"{answer.error or answer.status} · {where} · request {answer.request_id.decode()}"
 
 
-def read_verdict(flow: http.HTTPFlow, token: bytes) -> Verdict | None:
+def read_verdict(flow: http.HTTPFlow) -> Verdict | None:
     """What became of the token when the flow was recorded; None when the flow does not say."""
     evidence = flow.metadata.get(EVIDENCE)
     if not isinstance(evidence, dict):
@@ -147,9 +137,9 @@ def read_verdict(flow: http.HTTPFlow, token: bytes) -> Verdict | None:
     if evidence.get("upstream") == POD:
         host, expires = evidence.get("host"), evidence.get("expires")
         if isinstance(host, str) and isinstance(expires, int | float):
-            return Verdict(token, Verified(host, expires))
-    refusal = _REFUSALS.get(evidence.get("slug"))
-    return Verdict(token, refusal("as recorded")) if refusal is not None else None
+            return Verdict(None, Verified(host, expires))
+    refusal = _REFUSALS.get(str(evidence.get("slug")))
+    return Verdict(None, refusal("as recorded")) if refusal is not None else None
 
 
 def _refusals(base: type[RouteError]) -> dict[object, type[RouteError]]:

@@ -16,7 +16,7 @@ from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.utils import human
 
 from route_addon.carry.flows import build_response
-from route_addon.carry.tls import is_own_session
+from route_addon.carry.tls import is_own_session, open_refusal
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import Undecided
 
@@ -55,6 +55,14 @@ class Guard:
         self._stamps[flow] = address
         self._approved.setdefault(flow.client_conn, LRUCache(_MAX_APPROVALS))[address] = True
 
+    def stamp_relayed(self, flow: http.HTTPFlow, address: ServerAddress) -> None:
+        """The relay has decided where this flow goes, and connects to it by itself."""
+        self._stamps[flow] = address
+
+    def is_stamped(self, flow: http.HTTPFlow) -> bool:
+        """Whether a carrier has decided this flow."""
+        return flow in self._stamps
+
     async def running(self) -> None:
         """Become a reverse proxy, and say so once the listener is there.
 
@@ -66,6 +74,7 @@ class Guard:
         if not all(mode.startswith("reverse:") for mode in ctx.options.mode):
             ctx.options.update(mode=[DEAD_END])
         servers = ctx.master.addons.get("proxyserver").servers
+        await asyncio.sleep(0)  # for the task that changes the listener to begin
         while servers.is_updating:
             await asyncio.sleep(_POLL_S)
         addresses = dict.fromkeys(map(human.format_address, listen_addresses()))
@@ -82,7 +91,7 @@ class Guard:
     def tls_start_client(self, data: tls.TlsData) -> None:
         """Refuse TLS with a certificate that mitmproxy has made up."""
         if not is_own_session(data.ssl_conn):
-            data.ssl_conn = None
+            data.ssl_conn = open_refusal()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The last addon to see a request's head, and the first to see it whole."""
@@ -106,7 +115,11 @@ class Guard:
         destination = (flow.request.data.host, flow.request.data.port)
         if flow.is_replay is None and (is_answered or stamp == destination):
             return
-        logger.error("undecided: the request was refused")
+        # An error at the start would end the process: a replay, and a message that mitmproxy has
+        # refused already, are no faults of ours.
+        is_fault = flow.is_replay is None and flow.error is None
+        level = logging.ERROR if is_fault else logging.WARNING
+        logger.log(level, "undecided: the request was refused")
         flow.request.stream = False
         flow.response = build_response(respond_error(Undecided(), b"-"))
         self.stamp_answer(flow)

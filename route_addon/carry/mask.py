@@ -12,8 +12,9 @@ import os
 import re
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-from route_addon.core.credentials import holds_token, replace_tokens
+from route_addon.core.credentials import replace_tokens
 from route_addon.core.messages import Field, Fields
 
 _PLACEHOLDER: Final = re.compile(rb"hidden\.[0-9a-f]{16}\.token")
@@ -57,7 +58,7 @@ class Masked:
         """A text with a placeholder in the place of every token."""
         hidden = replace_tokens(text, self._hide)
         # Escapes inside a token hide it from the eye, and not from who takes them out.
-        return self._hide(text) if b"%" in hidden and holds_token(hidden) else hidden
+        return self._hide(text) if b"%" in hidden and _shows_token(hidden) else hidden
 
     def hide_target(self, target: bytes) -> bytes:
         """A request target with a placeholder in the place of every token."""
@@ -86,14 +87,15 @@ class Masked:
     def _hide_value(self, name: bytes, value: bytes) -> bytes:
         if name in _AUTHORIZATIONS:
             match = _SCHEME_AND_REST.fullmatch(value)
-            return match[1] + self._hide(match[2]) if match is not None else self._hide(value)
+            assert match is not None
+            return self.hide_text(match[1]) + self._hide(match[2])
         if name in _SECRETS:
             return self._hide(value)
         if name == b"cookie":
             return b";".join(self._hide_pairs(value.split(b";")))
         if name == b"set-cookie":
             pair, *attributes = value.split(b";")
-            return b";".join([*self._hide_pairs([pair]), *attributes])
+            return b";".join([*self._hide_pairs([pair]), *map(self.hide_text, attributes)])
         return self.hide_text(value)
 
     def _hide_pairs(self, pairs: Sequence[bytes]) -> list[bytes]:
@@ -101,5 +103,17 @@ class Masked:
         hidden: list[bytes] = []
         for pair in pairs:
             name, equals, value = pair.partition(b"=")
-            hidden.append(name + equals + self._hide(value) if equals else self.hide_text(pair))
+            hidden.append(self.hide_text(name) + equals + self._hide(value))
         return hidden
+
+
+def _shows_token(hidden: bytes) -> bool:
+    """Whether a token is left once all escapes are taken out."""
+    left: list[bytes] = []
+
+    def keep(token: bytes) -> bytes:
+        left.append(token)
+        return b""
+
+    replace_tokens(unquote_to_bytes(hidden), keep)
+    return any(token and _PLACEHOLDER.fullmatch(token) is None for token in left)

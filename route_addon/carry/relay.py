@@ -7,7 +7,8 @@ connection's transport over: bytes -> ``RequestHead`` -> ``decide`` -> ``Decisio
 import logging
 import ssl
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import commands, context, events, layer
@@ -16,6 +17,7 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from route_addon.carry.arrivals import Arrivals
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.client_http1 import ClientHttp1
+from route_addon.carry.client_http2 import ClientHttp2
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.exchange import ClientStream, Exchange
 from route_addon.carry.faults import describe_fault
@@ -23,17 +25,17 @@ from route_addon.carry.flows import describe_answer, read_peer
 from route_addon.carry.limits import Limits
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
-from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
+from route_addon.carry.tls import HTTP1, HTTP1_AND_2, HTTP2, TLS_HANDSHAKE, put_under_tls
 from route_addon.carry.upstream import Upstreams
 from route_addon.carry.verify import Verifier
 from route_addon.carry.wire import TlsWire, Wire
 from route_addon.core.messages import RequestHead, Respond
 from route_addon.core.router import Router
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from route_addon.carry.watch import Watch
 
-SPEAKS_HTTP2: Final = False
-"""Whether HTTP/2 is offered to clients that speak TLS."""
+logger = logging.getLogger(__name__)
 
 
 class Relay:
@@ -52,6 +54,7 @@ class Relay:
         self.certificates: Certificates | None = None
         self.is_draining = False
         self.make_exchange: Callable[[ClientStream, RequestHead], Exchange] = self._make_exchange
+        self.is_watched = False
         self.deadlines = Deadlines()
         self.resolver = Resolver()
         self.verifier = Verifier()
@@ -92,6 +95,13 @@ class Relay:
 
     def _make_exchange(self, stream: ClientStream, head: RequestHead) -> Exchange:
         return Exchange(self, stream, head)
+
+    def watch_by(self, watch: "Watch | None") -> None:
+        """Let exchanges be made by whoever watches them, from the next request on."""
+        self.is_watched = watch is not None
+        self.make_exchange = (
+            self._make_exchange if watch is None else partial(watch.make_exchange, self)
+        )
 
     def report_refusal(self, answer: Respond) -> None:
         """One line for each refusal."""
@@ -149,7 +159,8 @@ class RelayLayer(layer.Layer):
             wire: Wire = TlsWire(handler, transport, tls_layer.tls)
         else:
             wire = Wire(handler, transport)
-        wire.begin(ClientHttp1(self._relay, wire, read_peer(client)))
+        speak = ClientHttp2 if client.alpn == HTTP2 else ClientHttp1
+        wire.begin(speak(self._relay, wire, read_peer(client)))
         return wire
 
 
@@ -163,7 +174,7 @@ def choose_layers(nextlayer: layer.NextLayer, relay: Relay) -> None:
     del chosen.layers[1:]
     if data[0] == TLS_HANDSHAKE:
         relay.arrivals.begin_handshake(chosen.client, relay.limits)
-        protocols = HTTP1_AND_2 if SPEAKS_HTTP2 and ctx.options.http2 else HTTP1
+        protocols = HTTP1_AND_2 if ctx.options.http2 else HTTP1
         nextlayer.layer = put_under_tls(
             chosen, relay.certificates, protocols, lambda context: RelayLayer(context, relay)
         )

@@ -5,6 +5,7 @@ import ipaddress
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from cachetools import TTLCache
 
@@ -13,6 +14,8 @@ from route_addon.core.targets import Address, TargetPolicy, parse_address
 
 NAME_LIFE_S = 10.0
 """How long an answer is believed; names are asked again after this."""
+PATIENCE_S = 10.0
+"""How long an answer is waited for: the system's resolver asks twice, for 5 s each."""
 _MAX_NAMES = 4096
 _THREADS = 8
 """The loop's own executor has few threads, and a slow resolver would hold them all."""
@@ -26,6 +29,7 @@ class Resolver:
         self._answers: TTLCache[str, tuple[Address, ...]] = TTLCache(
             _MAX_NAMES, NAME_LIFE_S, time.monotonic
         )
+        self._asking: dict[str, asyncio.Future[tuple[Address, ...]]] = {}
 
     async def resolve(self, host: str) -> tuple[Address, ...]:
         """The addresses of a host, in the order to try them.
@@ -34,17 +38,34 @@ class Resolver:
             host: An IP address, or a name.
 
         Raises:
-            UpstreamUnresolved: The name has no address.
+            UpstreamUnresolved: The name has no address, or nobody says so in time.
         """
         address = parse_address(host)
         if address is not None:
             return (address,)
         answer = self._answers.get(host)
         if answer is None:
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._executor, _look_up, host)
-            self._answers[host] = answer
+            answer = await self._ask(host)
         return answer
+
+    async def _ask(self, host: str) -> tuple[Address, ...]:
+        """Ask the system, once for all who want to know."""
+        asking = self._asking.get(host)
+        if asking is None:
+            loop = asyncio.get_running_loop()
+            asking = loop.run_in_executor(self._executor, _look_up, host)
+            self._asking[host] = asking
+            asking.add_done_callback(partial(self._remember, host))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await asyncio.shield(asking)
+        except TimeoutError:
+            raise UpstreamUnresolved("no answer in time") from None
+
+    def _remember(self, host: str, asking: asyncio.Future[tuple[Address, ...]]) -> None:
+        del self._asking[host]
+        if not asking.cancelled() and asking.exception() is None:
+            self._answers[host] = asking.result()
 
     def close(self) -> None:
         """Let the threads go; a look-up under way is not waited for."""

@@ -150,6 +150,8 @@ class Spool:
         loop = asyncio.get_running_loop()
 
         def finish(future: Future[T]) -> None:
+            if future.cancelled():
+                return
             self.is_busy = False
             if self._is_closed:
                 self._close_file()
@@ -166,9 +168,13 @@ class Spool:
     def _close_file(self) -> None:
         self._spools.used_bytes -= self._filed
         self._filed = 0
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            # A large file's blocks are not given back at once, and the loop must not wait.
+            try:
+                self._spools.executor.submit(os.close, file)
+            except RuntimeError:  # the threads have gone: so will the process
+                os.close(file)
 
 
 def _open_unlinked(folder: str) -> int:

@@ -23,11 +23,11 @@ from route_addon.carry.flows import (
     build_response,
     check_head,
     describe_answer,
-    make_request_id,
     read_head,
     write_evidence,
 )
 from route_addon.carry.guard import Guard, listen_addresses
+from route_addon.carry.request_id import make_request_id
 from route_addon.carry.resolve import Resolver, check_pod_address
 from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields

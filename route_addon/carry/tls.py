@@ -25,7 +25,8 @@ TLS_HANDSHAKE: Final = 0x16
 """The first byte of a TLS record that opens a handshake (RFC 8446 5.1)."""
 
 HTTP1: Final = (b"http/1.1",)
-HTTP1_AND_2: Final = (b"h2", b"http/1.1")
+HTTP2: Final = b"h2"
+HTTP1_AND_2: Final = (HTTP2, b"http/1.1")
 
 _HANDSHAKE_FAILURE: Final = b"\x15\x03\x01\x00\x02\x02\x28"
 """A fatal alert (RFC 8446 6.2), so that the client need not guess why the connection closes."""
@@ -96,10 +97,7 @@ class HandshakeLayer(ClientTLSLayer):
         session = self._certificates.open_session(self.conn.sni, self._protocols)
         data = TlsData(self.conn, self.context, ssl_conn=session)
         yield TlsStartClientHook(data)
-        if data.ssl_conn is None:
-            yield commands.CloseConnection(self.conn)
-        else:
-            self.tls = data.ssl_conn
+        self.tls = data.ssl_conn or open_refusal()
 
     def receive_handshake_data(
         self, data: bytes
@@ -143,6 +141,16 @@ def is_own_session(session: object) -> bool:
     return isinstance(session, SSL.Connection) and isinstance(session.get_app_data(), Offer)
 
 
+def open_refusal() -> SSL.Connection:
+    """A session whose handshake fails, because it has no certificate.
+
+    Without any session mitmproxy would close the connection twice, and thereby never.
+    """
+    session = SSL.Connection(SSL.Context(SSL.TLS_SERVER_METHOD))
+    session.set_accept_state()
+    return session
+
+
 def build_upstream_context(ca: str = "") -> ssl.SSLContext:
     """The TLS context towards upstreams: certificates and names are verified.
 
@@ -155,6 +163,8 @@ def build_upstream_context(ca: str = "") -> ssl.SSLContext:
     context = ssl.create_default_context()
     # Python 3.13 asks more of a CA than 3.12, OpenSSL or nginx do: private ones often fail it.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # RFC 9525 6.3: a common name proves nothing.
+    context.hostname_checks_common_name = False
     if ca:
         context.load_verify_locations(cafile=ca)
     context.set_alpn_protocols(["http/1.1"])

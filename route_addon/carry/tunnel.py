@@ -5,6 +5,7 @@ is read only as fast as the other takes it, and TCP keep-alive notices a peer th
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -41,7 +42,7 @@ class Tunnel:
         self._deadlines = deadlines
         self._silence_s = silence_s
         self._time = asyncio.get_running_loop().time
-        self._ended_sides = 0
+        self._ended: set[str] = set()
         self._is_over = False
 
     def start(self, data: bytes) -> None:
@@ -69,10 +70,23 @@ class Tunnel:
         """Something moved."""
         self.deadline = self._time() + self._silence_s
 
-    def end_side(self) -> None:
-        """One side sends no more; once both do not, all is over."""
-        self._ended_sides += 1
-        if self._ended_sides == 2:
+    def end_client(self) -> None:
+        """The client sends no more."""
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            # One that was reset in this moment says so itself.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
+        self._end_side("client")
+
+    def end_upstream(self) -> None:
+        """The upstream sends no more."""
+        self.wire.write_eof()
+        self._end_side("upstream")
+
+    def _end_side(self, side: str) -> None:
+        """Once both sides have ended, all is over."""
+        self._ended.add(side)
+        if len(self._ended) == 2:
             self.close()
         else:
             self._silence_s = min(self._silence_s, _HALF_CLOSED_S)
@@ -82,21 +96,30 @@ class Tunnel:
         """End both sides, once what is buffered has been sent."""
         if not self._is_over:
             self._is_over = True
-            self._deadlines.discard(self)
+            self.deadline = self._time() + _HALF_CLOSED_S
             self.transport.close()
             self.wire.close()
+            if not self.wire.buffered_bytes and not self.transport.get_write_buffer_size():
+                self._deadlines.discard(self)
 
     def abort(self) -> None:
         """End both sides at once: what was cut on one side is cut on the other."""
+        self._is_over = True
+        self._deadlines.discard(self)
+        self.transport.abort()
+        self.wire.abort()
+
+    def lose_side(self) -> None:
+        """One side is gone. The other may still take what was sent before both had ended."""
         if not self._is_over:
-            self._is_over = True
-            self._deadlines.discard(self)
-            self.transport.abort()
-            self.wire.abort()
+            self.abort()
 
     def expire(self, now: float) -> None:
-        """Silent for too long."""
-        self.close()
+        """Silent for too long, or deaf to what was sent before the end."""
+        if self._is_over:
+            self.abort()
+        else:
+            self.close()
 
 
 type TunnelMaker = Callable[[Wire, asyncio.Transport, Deadlines, float], Tunnel]
@@ -113,13 +136,10 @@ class _ClientSide:
         self._tunnel.receive_from_client(data)
 
     def receive_eof(self) -> None:
-        tunnel = self._tunnel
-        if not tunnel.transport.is_closing():
-            tunnel.transport.write_eof()
-        tunnel.end_side()
+        self._tunnel.end_client()
 
     def lost(self) -> None:
-        self._tunnel.abort()
+        self._tunnel.lose_side()
 
     def pause_writing(self) -> None:
         self._tunnel.transport.pause_reading()
@@ -138,28 +158,28 @@ class _UpstreamSide(asyncio.Protocol):
         self._tunnel = tunnel
 
     def data_received(self, data: bytes) -> None:
-        try:
-            self._tunnel.receive_from_upstream(data)
-        except Exception as fault:
-            logger.error("a tunnel failed: %s", describe_fault(fault))
-            self._tunnel.abort()
+        self._guard(self._tunnel.receive_from_upstream, data)
 
     def eof_received(self) -> bool:
-        self._tunnel.wire.write_eof()
-        self._tunnel.end_side()
+        self._guard(self._tunnel.end_upstream)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is None:
-            self._tunnel.close()
-        else:
-            self._tunnel.abort()
+        self._guard(self._tunnel.close if exc is None else self._tunnel.lose_side)
 
     def pause_writing(self) -> None:
-        self._tunnel.wire.pause_reading()
+        self._guard(self._tunnel.wire.pause_reading)
 
     def resume_writing(self) -> None:
-        self._tunnel.wire.resume_reading()
+        self._guard(self._tunnel.wire.resume_reading)
+
+    def _guard[**P](self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call; a fault of ours ends the tunnel and nothing else."""
+        try:
+            call(*args, **kwargs)
+        except Exception as fault:
+            logger.error("a tunnel failed: %s", describe_fault(fault))
+            self._tunnel.abort()
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:

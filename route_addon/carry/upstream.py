@@ -5,9 +5,10 @@ A connection is never used for two targets: it belongs to one scheme, address, p
 
 import asyncio
 import logging
+import os
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from route_addon.carry.deadlines import NEVER, Deadlines
@@ -33,6 +34,7 @@ IDLE_LIFE_UNSAFE_S: Final = 1.0
 _MAX_IDLE: Final = 1024
 """Idle connections kept in all."""
 _MAX_IDLE_PER_SERVER: Final = 64
+_REST_BYTES: Final = 64 * 1024
 _SWITCHING_PROTOCOLS: Final = 101
 
 
@@ -69,6 +71,9 @@ class Requester(Protocol):
 
     def resume_content(self) -> None:
         """It does again."""
+
+    def fail(self) -> None:
+        """A fault of our own: refuse the request, or cut the answer."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -131,7 +136,7 @@ class UpstreamConnection(asyncio.Protocol):
             is_end: Whether the request is whole with it.
         """
         self._is_sent = is_end
-        self.deadline = self._upstreams.time() + self._patience_s
+        self._expect_server()
         self._transport.write(data)
 
     def pause_reading(self) -> None:
@@ -142,7 +147,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """The client reads again."""
-        self.deadline = self._upstreams.time() + self._patience_s
+        self._expect_server()
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -167,37 +172,46 @@ class UpstreamConnection(asyncio.Protocol):
         self.opened_at = time.time()
 
     def data_received(self, data: bytes) -> None:
-        try:
-            self._receive(data)
-        except RouteError as error:
-            self._fail(error)
-        except Exception as fault:
-            logger.error("an upstream connection failed: %s", describe_fault(fault))
-            self._fail(UpstreamReset())
+        self._guard(self._receive, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
-        try:
-            self._end()
-        except Exception as fault:
-            logger.error("an upstream connection failed: %s", describe_fault(fault))
+        self._guard(self._end, exc)
 
     def pause_writing(self) -> None:
         self.is_paused = True
+        self._expect_server()
         if self._requester is not None:
-            self._requester.pause_content()
+            self._guard(self._requester.pause_content)
 
     def resume_writing(self) -> None:
         self.is_paused = False
+        self._expect_server()
         if self._requester is not None:
-            self._requester.resume_content()
+            self._guard(self._requester.resume_content)
 
     def expire(self, now: float) -> None:
         """No answer in time, or rested too long."""
-        if self._requester is None:
+        self._guard(self._fail, UpstreamTimeout(), self._requester)
+
+    def _expect_server(self) -> None:
+        """From now on the server may be silent for so long; not while it waits for the client."""
+        is_its_turn = self._is_sent or self.is_paused
+        self.deadline = self._upstreams.time() + self._patience_s if is_its_turn else NEVER
+
+    def _guard[**P](self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call; whatever is wrong, the requester hears of it."""
+        requester = self._requester
+        try:
+            try:
+                call(*args, **kwargs)
+            except RouteError as error:
+                self._fail(error, requester)
+        except Exception as fault:
+            logger.error("an upstream connection failed: %s", describe_fault(fault))
             self.abandon()
-        else:
-            self._fail(UpstreamTimeout())
+            if requester is not None:
+                requester.fail()
 
     # Reading the answer.
 
@@ -208,7 +222,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.abandon()
             return
         self._is_silent = False
-        self.deadline = self._upstreams.time() + self._patience_s
+        self._expect_server()
         if self._content is not None:
             pieces, rest = self._content.read(data)
             if rest is not None:
@@ -248,20 +262,34 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._upstreams.put_back(self)
 
-    def _end(self) -> None:
+    def _end(self, exc: Exception | None) -> None:
         """The server has closed."""
+        while exc is not None and self._requester is not None and (data := self._read_rest()):
+            self._receive(data)
         requester, content = self._requester, self._content
         self._requester = None
         self._upstreams.discard(self)
         if requester is None:
             return
-        if content is not None and content.ends_with_connection:
+        if content is not None and content.ends_with_connection and exc is None:
             requester.receive_answer_content([], True)
             return
         requester.upstream_failed(UpstreamReset(), is_untouched=self._is_used and self._is_silent)
 
-    def _fail(self, error: RouteError) -> None:
-        requester = self._requester
+    def _read_rest(self) -> bytes:
+        """What a server has said before it closed, though a write that failed came first.
+
+        It may have refused an upload that it does not want to read to the end.
+        """
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or self._transport.get_extra_info("sslcontext") is not None:
+            return b""
+        try:
+            return os.read(sock.fileno(), _REST_BYTES)
+        except OSError:
+            return b""
+
+    def _fail(self, error: RouteError, requester: Requester | None) -> None:
         self.abandon()
         if requester is not None:
             requester.upstream_failed(error, is_untouched=False)
@@ -300,7 +328,7 @@ class Upstreams:
         oldest = self.time() - (IDLE_LIFE_S if is_repeatable else IDLE_LIFE_UNSAFE_S)
         # The last one in has rested least.
         connection = idle[-1]
-        if connection.rested_since <= oldest:
+        if connection.rested_since <= oldest or connection.transport.is_closing():
             return None
         self._remove_idle(connection)
         return connection
@@ -334,7 +362,8 @@ class Upstreams:
                         server_hostname=key.name if context is not None else None,
                     )
             except TimeoutError:
-                error = UpstreamTimeout("connect")
+                # Packets that are dropped in silence look like this.
+                error = UpstreamTimeout("connect; does a NetworkPolicy forbid it?")
             except ssl.SSLCertVerificationError as fault:
                 error = UpstreamUntrusted(f"{key.name}: {fault.verify_message}")
             except OSError as fault:

@@ -22,7 +22,7 @@ class Verifier:
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="verify")
-        self._waiting: dict[tuple[int, bytes], list[Callable[[Verdict], None]]] = {}
+        self._waiting: dict[tuple[Router, bytes], list[Callable[[Verdict], None]]] = {}
 
     def verify(
         self, router: Router, token: bytes, now: float, done: Callable[[Verdict], None]
@@ -38,7 +38,7 @@ class Verifier:
         Raises:
             TooBusy: Too many are under way.
         """
-        key = (id(router), token)
+        key = (router, token)
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.append(done)
@@ -49,6 +49,8 @@ class Verifier:
         loop = asyncio.get_running_loop()
 
         def finish(future: Future[Verdict]) -> None:
+            if future.cancelled():
+                return
             fault = future.exception()
             if fault is None:
                 verdict = future.result()

@@ -27,10 +27,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from mitmproxy import ctx, hooks, http
+from mitmproxy import connection, ctx, hooks, http
 from mitmproxy.flow import Error
 from mitmproxy.proxy.commands import StartHook
-from mitmproxy.proxy.layers.http import (
+from mitmproxy.proxy.layers.http._hooks import (
     HttpErrorHook,
     HttpRequestHeadersHook,
     HttpRequestHook,
@@ -52,12 +52,15 @@ from route_addon.carry.tunnel import Tunnel
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.carry.watch_flow import (
     AnswerHead,
+    AnswerState,
     Kept,
-    RequestState,
+    answer_state,
     build_answer,
     build_request,
-    check_fields,
+    hide_request,
     read_answer,
+    read_fields,
+    read_own_answer,
     read_request,
     request_state,
     show_connection,
@@ -66,7 +69,7 @@ from route_addon.carry.watch_flow import (
 from route_addon.carry.watch_websocket import WatchedTunnel, WebSocketCopy
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import SWITCHING_PROTOCOLS
-from route_addon.core.errors import InternalError, RouteError
+from route_addon.core.errors import InternalError, RouteError, Undecided
 from route_addon.core.messages import (
     Decision,
     Fields,
@@ -83,7 +86,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CLIENT_GONE: Final = "the client has gone"
-_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_BODILESS_STATUS: Final = frozenset({204, 304})
 
 type Step = Callable[[], None]
 """How an exchange goes on."""
@@ -132,25 +135,31 @@ class WatchedExchange(Exchange):
         self._handler = stream.handler
         self._sent = head
         self._masked = Masked(watch.mask)
-        self._asking: asyncio.Task[None] | None = None
+        self._is_asking = False
+        self._asker: asyncio.Task[None] | None = None
         self._postponed: deque[Step] = deque()
         self._is_head_asked = False
         self._is_request_asked = False
-        self._is_ended = False
+        self._is_answering = False
+        """Whether an answer of our own, or of an addon's, has been chosen."""
+        self._is_told = False
+        """Whether ``response`` has been fired: ``error`` will not be."""
+        self._is_done = False
+        self._is_edited = False
         self._has_failed = False
         self._is_client_slow = False
         self._opening_since: float | None = None
         self._request_content = Kept(watch.limits.body_bytes)
         self._answer_content = Kept(watch.limits.body_bytes)
         self._shown_content: bytes | None = None
-        self._own_answer: http.Response | None = None
+        self._own_answer: AnswerState | None = None
         self._tunnel: Tunnel | None = None
         self.flow = self._build_flow(head)
-        self._seen: RequestState = request_state(self.flow.request)
+        self._seen = request_state(self.flow.request)
 
     def _build_flow(self, head: RequestHead) -> http.HTTPFlow:
         client = self._handler.client
-        flow = http.HTTPFlow(client, _no_server(), live=True)
+        flow = http.HTTPFlow(client, connection.Server(address=None), live=True)
         flow.request = build_request(head, self._masked, time.time())
         # mitmproxy's own kill leaves who waits for a resume waiting, and what is under way alone.
         flow.kill = self._kill  # type: ignore[method-assign]
@@ -181,15 +190,24 @@ class WatchedExchange(Exchange):
 
     def _show(self, decision: Forward | Respond) -> None:
         """Let the flow say what was decided, and the guard know."""
-        flow = self.flow
-        write_evidence(flow, decision, self._now or time.time())
+        flow, guard = self.flow, self._watch.guard
+        before = flow.metadata.get(EVIDENCE, {}) if self.forward is not None else {}
+        if not self._is_head_asked:
+            # A recording is judged at this time.
+            flow.request.timestamp_start = self._now = self._now or time.time()
+            if self.head.length == 0:
+                flow.request.timestamp_end = self._now
+        write_evidence(flow, decision, self._now)
         if isinstance(decision, Forward):
             flow.response = self._own_answer = None
             show_destination(flow, decision.server)
-            self._watch.guard.stamp_relayed(flow, (decision.server.host, decision.server.port))
+            guard.stamp_relayed(flow, (decision.server.host, decision.server.port))
         else:
-            flow.response = self._own_answer = build_response(decision, self._sent.method)
-            self._watch.guard.stamp_answer(flow)
+            flow.response = build_response(decision, self._sent.method)
+            self._own_answer = answer_state(flow.response)
+            guard.stamp_answer(flow)
+        # Of a request that was sent and failed, it stays known where it went.
+        flow.metadata[EVIDENCE] = {**before, **flow.metadata[EVIDENCE], "edited": self._is_edited}
         self._seen = request_state(flow.request)
 
     async def _ask_head(self, decision: Forward | Respond) -> Step:
@@ -208,12 +226,16 @@ class WatchedExchange(Exchange):
         return self._next(decision)
 
     def _next(self, decision: Forward | Respond) -> Step:
-        """How it goes on after a hook: by what the flow says now."""
+        """How it goes on after a hook: by what the flow says now.
+
+        Raises:
+            Undecided: The flow has lost its stamp.
+        """
         flow = self.flow
-        if flow.response is not None and flow.response is not self._own_answer:
+        if not self._watch.guard.is_stamped(flow):
+            raise Undecided
+        if flow.response is not None and answer_state(flow.response) != self._own_answer:
             return partial(self._take_answer, decision)
-        if flow.response is None and isinstance(decision, Respond):
-            return self._decide_again
         if self._is_content_edited() or request_state(flow.request) != self._seen:
             return self._decide_again
         return partial(self._follow, decision)
@@ -226,6 +248,8 @@ class WatchedExchange(Exchange):
 
     def _decide_again(self) -> None:
         """Somebody has changed the request: nobody gets round the gate by that."""
+        self._is_edited = True
+        self.forward = None
         if self._is_content_edited():
             content = self.flow.request.data.content or b""
             self._close_spool()
@@ -233,18 +257,19 @@ class WatchedExchange(Exchange):
             self._shown_content = content
             self.head = self.head._replace(length=len(content))
         length = self._spool.size if self._spool is not None else self.head.length
-        self.head = read_request(self.flow.request, self._sent, self._masked, length)
-        self._seen = request_state(self.flow.request)
+        try:
+            self.head = read_request(self.flow.request, self._sent, self._masked, length)
+        except RouteError as error:
+            self.refuse(error)
+            return
+        hide_request(self.flow.request, self._masked)
         self._now = time.time()
         self._decide()
 
     def _admit(self, forward: Forward) -> None:
-        is_streamed = self.head.length != 0 and forward.location.body != "collect"
         if self._spool is not None:
             # Collected before, or put there by somebody.
             self._connect()
-        elif is_streamed and not self._is_request_asked:
-            self._ask(self._ask_request(forward))
         else:
             super()._admit(forward)
 
@@ -273,26 +298,31 @@ class WatchedExchange(Exchange):
 
     def _send_content(self, pieces: list[bytes], is_end: bool) -> None:
         super()._send_content(pieces, is_end)
-        if self._asking is not None and self._connection is not None:
+        if self._is_asking and self._connection is not None:
             # The answer's head is held here: its upstream is not late.
             self._connection.deadline = NEVER
 
     # Answering here.
 
     def respond(self, answer: Respond) -> None:
-        self._show(answer)
-        self._answer(answer)
+        if self._is_answering:
+            # The answer that was chosen cannot be sent, and hooks have been asked about it.
+            self._show(answer)
+            super().respond(answer)
+        else:
+            self._show(answer)
+            self._answer(answer)
 
     def _take_answer(self, decision: Forward | Respond) -> None:
         """An addon has an answer of its own: no upstream is needed."""
         if self._is_request_asked:
-            location, request_id = decision.location, decision.request_id
-            self._answer(Respond(location, 0, [], b"", None, request_id))
+            self._answer(_foreign(decision))
         else:
             self._ask(self._ask_request(decision))
 
     def _answer(self, answer: Respond) -> None:
         """Let an answer be seen, then send it."""
+        self._is_answering = True
         self._drop_upstream()
         self._content = Content.DROPPED
         if not self._is_request_whole:
@@ -300,43 +330,25 @@ class WatchedExchange(Exchange):
         self._ask(self._ask_own_answer(answer))
 
     async def _ask_own_answer(self, answer: Respond) -> Step:
-        flow, shown = self.flow, self.flow.response
         if not self._is_head_asked:
             self._is_head_asked = True
-            await self._fire(HttpRequestHeadersHook(flow))
-        state = shown.get_state() if shown is not None else None
-        if shown is not None:
-            shown.timestamp_start = time.time()
-        await self._fire(HttpResponseHeadersHook(flow))
+            await self._fire(HttpRequestHeadersHook(self.flow))
+        if self.flow.response is not None:
+            self.flow.response.timestamp_start = time.time()
+        await self._fire(HttpResponseHeadersHook(self.flow))
+        return await self._ask_whole_answer(answer)
+
+    async def _ask_whole_answer(self, answer: Respond) -> Step:
+        """Ask of an answer that is in the flow with its content, and send what the flow says."""
+        flow = self.flow
         if flow.response is not None:
             flow.response.timestamp_end = time.time()
-        self._settle()
-        await self._fire(HttpResponseHook(flow))
-        is_ours = flow.response is self._own_answer and answer.status
-        if not (is_ours and _same_answer(flow.response, state)):
-            answer = self._read_own_answer(answer)
-        self._is_ended = True
+        await self._fire_last(HttpResponseHook(flow))
+        if flow.response is None:
+            raise InternalError("an answer was taken away")
+        if answer_state(flow.response) != self._own_answer:
+            answer = read_own_answer(flow.response, answer, self._masked)
         return partial(super().respond, answer)
-
-    def _read_own_answer(self, answer: Respond) -> Respond:
-        """The answer as the flow says it now.
-
-        Raises:
-            RouteError: It cannot be sent.
-        """
-        response = self.flow.response
-        if response is None or not 200 <= response.status_code <= 599:
-            raise InternalError("an answer that cannot be sent")
-        fields = [
-            field
-            for field in self._masked.reveal_fields(response.data.headers.fields)
-            if field[0].lower() not in _FRAMING
-        ]
-        check_fields(fields)
-        body = response.data.content or b""
-        if self._sent.method == b"HEAD" and not body:
-            body = answer.body
-        return answer._replace(status=response.status_code, fields=fields, body=body)
 
     # The answer, from the upstream.
 
@@ -358,33 +370,37 @@ class WatchedExchange(Exchange):
         flow.response = response = build_answer(head, self._masked, time.time())
         shown = response.copy()
         await self._fire(HttpResponseHeadersHook(flow))
+        if flow.response is not response and flow.response.raw_content is not None:
+            return await self._replace_answer()
+        content = self._answer_content.join()
         if is_end:
-            content = self._answer_content.join()
-            if flow.response is response and response.data.content is None:
-                response.data.content = content
-            response.timestamp_end = time.time()
-            self._settle()
-            await self._fire(HttpResponseHook(flow))
-            self._is_ended = True
+            flow.response.data.content = content
+            flow.response.timestamp_end = time.time()
+            await self._fire_last(HttpResponseHook(flow))
         else:
             await self._hold_head()
         if flow.response is None:
             raise InternalError("an answer was taken away")
         head = read_answer(flow.response, head, shown, self._masked)
-        if is_end and self._is_answer_edited(content):
+        if is_end and self._is_answer_edited(flow.response, content):
             pieces = [flow.response.data.content or b""]
             head = head._replace(length=len(pieces[0]))
         return partial(super()._send_answer, *head, pieces, is_end)
 
-    def _is_answer_edited(self, content: bytes) -> bool:
+    async def _replace_answer(self) -> Step:
+        """An addon has put an answer of its own in the place of the upstream's."""
+        assert self.forward is not None
+        self._is_answering = True
+        self._drop_upstream()
+        self._content = Content.DROPPED
+        return await self._ask_whole_answer(_foreign(self.forward))
+
+    def _is_answer_edited(self, response: http.Response, content: bytes) -> bool:
         """Whether somebody changed the content of an answer that is whole."""
-        response = self.flow.response
-        has_content = self._sent.method != b"HEAD" and response is not None
         return (
-            has_content
+            self._sent.method != b"HEAD"
+            and response.status_code not in _BODILESS_STATUS
             and not self._answer_content.is_cut
-            and response is not None
-            and response.status_code not in (204, 304)
             and (response.data.content or b"") != content
         )
 
@@ -402,7 +418,7 @@ class WatchedExchange(Exchange):
         if is_end:
             # The connection has gone back: it is nobody's to pause or to drop.
             self._connection = None
-        if self._asking is not None:
+        if self._is_asking:
             self._postponed.append(partial(self.receive_answer_content, pieces, is_end))
             return
         self._answer_content.add(pieces)
@@ -417,15 +433,16 @@ class WatchedExchange(Exchange):
             flow.response.data.content = self._answer_content.join()
             flow.response.timestamp_end = time.time()
         self._settle()
+        self._is_told = True
         await ctx.master.addons.handle_lifecycle(HttpResponseHook(flow))
         # All but the end has been sent: there is nothing left to hold.
         flow.resume()
-        self._is_ended = True
+        self._check_killed()
         return partial(super().receive_answer_content, pieces, True)
 
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
         self._connection = None
-        if self._asking is not None:
+        if self._is_asking:
             again = partial(self.upstream_failed, error, is_untouched=is_untouched)
             self._postponed.append(again)
         else:
@@ -437,7 +454,7 @@ class WatchedExchange(Exchange):
 
     def resume_answer(self) -> None:
         self._is_client_slow = False
-        if self._asking is None:
+        if not self._is_asking:
             super().resume_answer()
 
     # A WebSocket.
@@ -450,29 +467,30 @@ class WatchedExchange(Exchange):
     ) -> Step:
         flow = self.flow
         head = AnswerHead(SWITCHING_PROTOCOLS, None, fields, None)
-        flow.response = build_answer(head, self._masked, time.time())
-        flow.response.data.content = b""
-        shown = flow.response.copy()
+        flow.response = response = build_answer(head, self._masked, time.time())
+        response.data.content = b""
+        shown = response.copy()
         flow.websocket = WebSocketData()
         await self._fire(HttpResponseHeadersHook(flow))
-        if flow.response is not None:
-            flow.response.timestamp_end = time.time()
-        self._settle()
-        await self._fire(HttpResponseHook(flow))
-        if flow.response is not None and flow.response.data.headers != shown.data.headers:
-            fields = self._masked.reveal_fields(flow.response.data.headers.fields)
-            check_fields(fields)
+        if flow.response is not None and flow.response.status_code != SWITCHING_PROTOCOLS:
+            flow.websocket = None
+            return await self._replace_answer()
+        response.timestamp_end = time.time()
+        await self._fire_last(HttpResponseHook(flow))
+        if flow.response is None or flow.response.status_code != SWITCHING_PROTOCOLS:
+            raise InternalError("an answer that cannot be sent")
+        if flow.response.data.headers.fields != shown.data.headers.fields:
+            fields = read_fields(flow.response, self._masked)
         await self._fire(WebsocketStartHook(flow))
         return partial(self._open_tunnel, fields, connection, data)
 
     def _open_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
         self._connection = None
-        self._is_answer_begun = self.is_over = self._is_ended = True
+        self._is_answer_begun = True
         values = [value for name, value in fields if name.lower() == b"sec-websocket-extensions"]
-        copy = WebSocketCopy(
-            self.flow, b",".join(values), self._watch.limits, self._watch.run
-        )
+        copy = WebSocketCopy(self.flow, b",".join(values), self._watch.limits, self._watch.run)
         self._stream.start_tunnel(fields, connection, data, partial(self._make_tunnel, copy))
+        self.is_over = self._is_done = True
 
     def _make_tunnel(
         self,
@@ -491,9 +509,12 @@ class WatchedExchange(Exchange):
         """Fire hooks, and go on as they say. Meanwhile nothing else happens here."""
         if self._connection is not None:
             self._connection.pause_reading()
-        self._asking = self._watch.run(self._finish_asking(work))
+        # mitmproxy's loop begins a task at once: it may be over before anything is assigned here.
+        self._is_asking = True
+        self._watch.run(self._finish_asking(work))
 
     async def _finish_asking(self, work: Coroutine[Any, Any, Step]) -> None:
+        self._asker = asyncio.current_task()
         try:
             step = await work
         except _Killed:
@@ -503,13 +524,13 @@ class WatchedExchange(Exchange):
         except Exception as fault:
             logger.error("a watched exchange failed: %s", describe_fault(fault))
             step = super().fail
-        self._asking = None
+        self._is_asking, self._asker = False, None
         if self._has_failed:
             step = super().fail
         if self._connection is not None and not self._is_client_slow:
             self._connection.resume_reading()
         self._guarded(step)()
-        while self._postponed and self._asking is None:
+        while self._postponed and not self._is_asking:
             self._guarded(self._postponed.popleft())()
 
     async def _fire(self, hook: StartHook) -> None:
@@ -521,6 +542,16 @@ class WatchedExchange(Exchange):
         await self._handler.handle_hook(hook)
         self._check_killed()
 
+    async def _fire_last(self, hook: HttpResponseHook) -> None:
+        """Fire ``response``, with all that is known in the flow.
+
+        Raises:
+            _Killed: Somebody killed the flow.
+        """
+        self._settle()
+        self._is_told = True
+        await self._fire(hook)
+
     def _check_killed(self) -> None:
         if self._is_killed or self.is_over:
             raise _Killed
@@ -531,13 +562,13 @@ class WatchedExchange(Exchange):
         return error is not None and error.msg == Error.KILLED_MESSAGE
 
     def refuse(self, error: RouteError) -> None:
-        if self._asking is not None:
+        if self._is_asking:
             self._postponed.append(partial(self.refuse, error))
         else:
             super().refuse(error)
 
     def fail(self) -> None:
-        if self._asking is not None:
+        if self._is_asking:
             self._has_failed = True
         else:
             super().fail()
@@ -551,7 +582,7 @@ class WatchedExchange(Exchange):
             flow._resume_event.set()
         if self._tunnel is not None:
             self._tunnel.abort()
-        elif self._asking is None and not self.is_over:
+        elif not self._is_asking and not self.is_over:
             self._end_killed()
 
     def _end_killed(self) -> None:
@@ -567,33 +598,42 @@ class WatchedExchange(Exchange):
 
     def _finish(self) -> None:
         super()._finish()
-        self.flow.live = False
+        self._is_done = True
+        self._release()
 
     def _end_with(self, reason: str) -> None:
         """The flow has no answer, or no whole one."""
         flow = self.flow
-        if self._is_ended:
-            flow.live = False
+        if self._is_done:
             return
-        self._is_ended = True
+        self._is_done = True
         if flow.error is None:
             flow.error = Error(reason)
-        # A WebSocket's flow ends otherwise; this one never became one.
+        # What became of a WebSocket is told otherwise; this one never became one.
         flow.websocket = None
         flow.resume()
-        self._watch.run(self._tell_error(self._asking))
+        self._watch.run(self._tell_error(self._asker))
 
-    async def _tell_error(self, asking: asyncio.Task[None] | None) -> None:
-        if asking is not None and asking is not asyncio.current_task():
-            await asyncio.wait([asking])
+    async def _tell_error(self, asker: asyncio.Task[None] | None) -> None:
+        if asker is not None:
+            await asyncio.wait([asker])
+        flow = self.flow
         self._settle()
-        await ctx.master.addons.handle_lifecycle(HttpErrorHook(self.flow))
+        if self._is_told:
+            await ctx.master.addons.trigger_event(hooks.UpdateHook([flow]))
+        else:
+            await ctx.master.addons.handle_lifecycle(HttpErrorHook(flow))
+        self._release()
+
+    def _release(self) -> None:
+        """The flow lives on in whoever keeps it; the exchange, and its secrets, do not."""
         self.flow.live = False
+        vars(self.flow).pop("kill", None)
 
     def _settle(self) -> None:
         """Let the flow say all that is known, before it is shown for the last time."""
         flow, content = self.flow, self._request_content
-        if self._shown_content is None:
+        if self._shown_content is None and content.size:
             flow.request.data.content = content.join()
         evidence = flow.metadata.get(EVIDENCE)
         if isinstance(evidence, dict):
@@ -607,11 +647,6 @@ class _Killed(Exception):
     """Somebody killed the flow, or the client has gone: nothing is left to do."""
 
 
-def _no_server() -> "Any":
-    from mitmproxy import connection
-
-    return connection.Server(address=None)
-
-
-def _same_answer(response: http.Response | None, state: object) -> bool:
-    return False
+def _foreign(decision: Forward | Respond) -> Respond:
+    """An answer that the flow holds, and not we."""
+    return Respond(decision.location, 0, [], b"", None, decision.request_id)

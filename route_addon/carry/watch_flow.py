@@ -15,9 +15,9 @@ from mitmproxy.connection import ConnectionState
 from route_addon.carry.mask import Masked
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.core.authority import parse_authority
-from route_addon.core.errors import BadField, BadTarget
+from route_addon.core.errors import BadField, BadTarget, InternalError
 from route_addon.core.fields import HOP_BY_HOP, check_values
-from route_addon.core.messages import HTTP_2, Field, Fields, RequestHead, Server
+from route_addon.core.messages import HTTP_2, Field, Fields, RequestHead, Respond, Server
 
 _ABSOLUTE: Final = re.compile(rb"(?i)(https?)://([^/?#]*)(.*)", re.DOTALL)
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -34,6 +34,15 @@ class RequestState(NamedTuple):
     authority: bytes
     path: bytes
     fields: tuple[Field, ...]
+
+
+class AnswerState(NamedTuple):
+    """All of a flow's answer that counts when somebody changes it."""
+
+    status: int
+    reason: bytes
+    fields: tuple[Field, ...]
+    content: bytes
 
 
 class Kept:
@@ -157,6 +166,13 @@ def read_request(
     )
 
 
+def hide_request(request: http.Request, masked: Masked) -> None:
+    """Hide what somebody has written into a flow's request: a token of their own, say."""
+    data = request.data
+    data.path = masked.hide_target(data.path)
+    data.headers = http.Headers(masked.hide_fields(data.headers.fields))
+
+
 def check_fields(fields: Fields) -> None:
     """Check fields that an addon or a person may have made.
 
@@ -219,7 +235,7 @@ def read_answer(
         masked: What was hidden of it.
 
     Raises:
-        BadField: A field that cannot be sent.
+        InternalError: A field that cannot be sent.
     """
     status, length = response.status_code, sent.length
     if not 200 <= status <= 599 or (status in _BODILESS) > (sent.status in _BODILESS):
@@ -230,18 +246,64 @@ def read_answer(
         length = None
     reason = sent.reason
     if (status, response.data.reason) != (shown.status_code, shown.data.reason):
-        check_values([(b"reason", response.data.reason)])
-        is_kept = response.data.reason == shown.data.reason
-        reason = None if is_kept else response.data.reason
+        reason = None if response.data.reason == shown.data.reason else _reason(response)
     fields = sent.fields
     if response.data.headers.fields != shown.data.headers.fields:
-        fields = [
-            field
-            for field in masked.reveal_fields(response.data.headers.fields)
-            if field[0].lower() not in _FRAMING
-        ]
-        check_fields(fields)
+        fields = read_fields(response, masked)
     return AnswerHead(status, reason, fields, length)
+
+
+def read_fields(response: http.Response, masked: Masked) -> list[Field]:
+    """The fields of an answer as a flow says them now, without the framing.
+
+    Raises:
+        InternalError: One that cannot be sent.
+    """
+    fields = [
+        field
+        for field in masked.reveal_fields(response.data.headers.fields)
+        if field[0].lower() not in _FRAMING
+    ]
+    try:
+        check_fields(fields)
+    except BadField as error:
+        raise InternalError(f"an edited answer: {error.detail}") from None
+    return fields
+
+
+def _reason(response: http.Response) -> bytes:
+    if _UNSENDABLE.search(response.data.reason.replace(b" ", b"")) is not None:
+        raise InternalError("an edited answer: its reason phrase")
+    return response.data.reason
+
+
+def answer_state(response: http.Response) -> AnswerState:
+    """What a flow's answer says now."""
+    data = response.data
+    fields = tuple(field for field in data.headers.fields if field[0].lower() not in _FRAMING)
+    return AnswerState(data.status_code, data.reason, fields, data.content or b"")
+
+
+def read_own_answer(response: http.Response, ours: Respond, masked: Masked) -> Respond:
+    """An answer that is made here, as a flow says it now.
+
+    Args:
+        response: The flow's.
+        ours: What it was before somebody changed it.
+        masked: What was hidden.
+
+    Raises:
+        InternalError: It cannot be sent.
+    """
+    status = response.status_code
+    if not 200 <= status <= 599:
+        raise InternalError("an edited answer: its status")
+    body = response.data.content or b""
+    return ours._replace(
+        status=status,
+        fields=read_fields(response, masked),
+        body=b"" if status in _BODILESS else body,
+    )
 
 
 def show_destination(flow: http.HTTPFlow, server: Server) -> None:

@@ -16,7 +16,15 @@ from mitmproxy import ctx, http
 from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebsocketMessageHook
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.extensions import Extension, PerMessageDeflate
-from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
+from wsproto.frame_protocol import (
+    CloseReason,
+    Frame,
+    FrameDecoder,
+    FrameProtocol,
+    Opcode,
+    ParseFailed,
+    RsvBits,
+)
 from wsproto.utilities import split_comma_header
 
 from route_addon.carry.deadlines import Deadlines
@@ -33,7 +41,7 @@ _SLICE_BYTES: Final = 4096
 _MAX_INFLATED_BYTES: Final = 32 * 2**20
 """What one portion may become: more would hold up the connections of all others."""
 
-type Runner = Callable[[Coroutine[Any, Any, None]], None]
+type Runner = Callable[[Coroutine[Any, Any, None]], object]
 """Runs work beside."""
 
 
@@ -125,15 +133,8 @@ class WebSocketCopy:
         self._flow = flow
         self._limits = limits
         self._run = run
-        names = [_name(extension) for extension in split_comma_header(extensions)]
-        self._is_compressed = PerMessageDeflate.name in names
-        self._sides = {
-            from_client: _Side(
-                FrameProtocol(not from_client, _build_extensions(extensions)),
-                limits.history_bytes,
-            )
-            for from_client in (True, False)
-        }
+        self._is_compressed = False
+        self._sides: dict[bool, _Side] = {}
         self._waiting: deque[WebSocketMessage] = deque()
         self._waiting_bytes = 0
         self._kept_bytes = 0
@@ -142,12 +143,20 @@ class WebSocketCopy:
         self._is_ended = False
         self._close: tuple[bool | None, int, str] | None = None
         self._stopped = ""
+        try:
+            for from_client in (True, False):
+                agreed = _build_extensions(extensions)
+                self._is_compressed = bool(agreed)
+                frames = FrameProtocol(not from_client, agreed)
+                self._sides[from_client] = _Side(frames, limits.history_bytes)
+        except (ValueError, IndexError):
+            self._stop("its extensions are not understood")
 
     def receive(self, data: bytes, *, from_client: bool) -> None:
         """Bytes have passed. Nothing that goes wrong here is let out."""
-        side = self._sides[from_client]
-        if self._stopped or self._is_ended or side.is_closed:
+        if self._stopped or self._is_ended:
             return
+        side = self._sides[from_client]
         try:
             self._read(side, data, from_client)
         except ParseFailed:
@@ -248,6 +257,7 @@ class WebSocketCopy:
             websocket.closed_by_client, websocket.close_code, websocket.close_reason = self._close
         await self._tell(WebsocketEndHook(flow))
         flow.live = False
+        vars(flow).pop("kill", None)
 
     def _add(self, message: WebSocketMessage) -> None:
         """Keep a message in the flow; the oldest leave."""
@@ -280,6 +290,37 @@ class WebSocketCopy:
         self._note_seen()
 
 
+class _Deflate(PerMessageDeflate):
+    """As wsproto has it, but for a control frame between the fragments of a message: wsproto
+    takes that for the message's end, and what follows for plain content."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_control = False
+
+    def frame_inbound_header(
+        self,
+        proto: FrameDecoder | FrameProtocol,
+        opcode: Opcode,
+        rsv: RsvBits,
+        payload_length: int,
+    ) -> CloseReason | RsvBits:
+        self._is_control = opcode.iscontrol()
+        if self._is_control:
+            return RsvBits(False, False, False)
+        return super().frame_inbound_header(proto, opcode, rsv, payload_length)
+
+    def frame_inbound_payload_data(
+        self, proto: FrameDecoder | FrameProtocol, data: bytes
+    ) -> bytes | CloseReason:
+        return data if self._is_control else super().frame_inbound_payload_data(proto, data)
+
+    def frame_inbound_complete(
+        self, proto: FrameDecoder | FrameProtocol, fin: bool
+    ) -> bytes | CloseReason | None:
+        return None if self._is_control else super().frame_inbound_complete(proto, fin)
+
+
 def _content(frame: Frame) -> bytes:
     payload = frame.payload
     return payload.encode("utf-8") if isinstance(payload, str) else bytes(payload)  # type: ignore[arg-type]
@@ -297,7 +338,7 @@ def _build_extensions(value: bytes) -> list[Extension]:
     extensions: list[Extension] = []
     for text in split_comma_header(value):
         if _name(text) == PerMessageDeflate.name:
-            extension = PerMessageDeflate()
+            extension = _Deflate()
             extension.finalize(text)
             extensions.append(extension)
     return extensions

@@ -9,6 +9,8 @@ connection is lost, so that its registry, hooks and UIs stay true.
 import asyncio
 import contextlib
 import logging
+import socket
+import struct
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,6 +23,9 @@ from route_addon.carry.faults import describe_fault
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.001
+_MAX_RETRY_S = 0.1
+_LINGER_NOT = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing resets the connection."""
 _PLAINTEXT_BYTES = 64 * 1024
 _CIPHERTEXT_BYTES = 256 * 1024
 
@@ -99,7 +104,9 @@ class Wire(asyncio.Protocol):
     def write_eof(self) -> None:
         """Send the end; the client may go on sending."""
         if not self.is_closing:
-            self._transport.write_eof()
+            # One that was reset in this moment says so itself.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
 
     def close(self) -> None:
         """Send what is buffered, then close."""
@@ -110,6 +117,13 @@ class Wire(asyncio.Protocol):
         """Close at once; what is buffered is lost."""
         self._transport.abort()
         self._release_handler()
+
+    def reset(self) -> None:
+        """Close at once, and let the client see that it was no orderly end."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self.abort()
 
     def pause_reading(self) -> None:
         """Let the client wait."""
@@ -197,7 +211,7 @@ class Wire(asyncio.Protocol):
                 io.handler.cancel("closed by the relay")
             self.lose()
 
-    def _take_over(self) -> None:
+    def _take_over(self, retry_s: float = _RETRY_S) -> None:
         """Become the transport's protocol, once mitmproxy's read loop waits with nothing read.
 
         Any other moment would let a chunk that the loop still holds come late.
@@ -207,7 +221,10 @@ class Wire(asyncio.Protocol):
         reader = self.handler.transports[self.handler.client].reader
         waiter = reader._waiter  # type: ignore[union-attr]
         if waiter is None or waiter.done() or reader._buffer:  # type: ignore[union-attr]
-            asyncio.get_running_loop().call_later(_RETRY_S, self._take_over)
+            # Not from the timer itself: it runs behind the socket, which may always have more.
+            loop = asyncio.get_running_loop()
+            later_s = min(2 * retry_s, _MAX_RETRY_S)
+            loop.call_later(retry_s, loop.call_soon, self._take_over, later_s)
             return
         self._transport.set_protocol(self)
         self.is_taken_over = True

@@ -41,7 +41,9 @@
     │   └── UpstreamReset             it closed before its answer was whole
     ├── Unavailable                   503, with Retry-After
     │   ├── SpoolFull                 no room to collect a body in
-    │   └── TooBusy                   more at once than a limit allows
+    │   ├── TooBusy                   more at once than a limit allows
+    │   ├── PoolDown                  no server of a pool is available
+    │   └── PoolBusy                  all that are have as many requests as they may
     ├── UpstreamTimeout               504, no connection or no answer in time
     ├── UnsupportedVersion            505
     └── InternalError                 500, our own bug
@@ -391,6 +393,18 @@ class TooBusy(Unavailable):
     """More at once than a limit allows."""
 
     slug = "too_busy"
+
+
+class PoolDown(Unavailable):
+    """No server of a pool is available."""
+
+    slug = "pool_down"
+
+
+class PoolBusy(Unavailable):
+    """All that are available have ``max_conns`` requests; too many wait, or one for too long."""
+
+    slug = "pool_busy"
 
 
 class UpstreamTimeout(RouteError):

@@ -114,6 +114,16 @@ def build_forward(
     )
 
 
+def with_server(forward: Forward, server: Server) -> Forward:
+    """The same request for another server of its upstream."""
+    host = forward.host
+    if forward.location.host == "upstream":
+        host = server.authority
+    elif forward.location.host == "target:port":
+        host = server.host_and_port
+    return forward._replace(server=server, host=host)
+
+
 def _mended(request: Located, forwarded: Forwarded) -> list[Field]:
     """The client's fields, but for the few that must not go as they came."""
     noted, fields = request.noted, request.fields

@@ -105,7 +105,8 @@ class Rules:
 class Verdict(NamedTuple):
     """What became of a token's verification."""
 
-    token: bytes
+    token: bytes | None
+    """None for whichever token the request holds: a recorded one holds placeholders."""
     outcome: Verified | RouteError
 
 
@@ -193,7 +194,7 @@ class Router:
         credential = self._credential(request, forwarded)
         verified = self.targets.get(credential.token, now)
         if verified is None:
-            if verdict is None or verdict.token != credential.token:
+            if verdict is None or verdict.token not in (None, credential.token):
                 check_grammar(credential.token)
                 check_header(credential.token)
                 return Verify(location, credential.token, request_id)

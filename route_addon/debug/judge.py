@@ -9,14 +9,15 @@ from route_addon.carry.challenge import read_challenge
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import (
     check_head,
-    make_request_id,
     read_head,
     read_verdict,
     write_evidence,
 )
+from route_addon.carry.request_id import make_request_id
 from route_addon.core.errors import RouteError
 from route_addon.core.messages import Decision, ServeFile, Verify
 from route_addon.core.router import Router
+from route_addon.core.targetmap import TargetMap
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class Judge:
 def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
     """Decide a recorded flow.
 
-    A verdict that was recorded with it stands: it needs no key. Else the token is verified.
+    A verdict that was recorded with it stands: it needs no key. Else the token is verified. What
+    a recording says is believed of that recording alone, so the cache in force stays as it is.
 
     Args:
         flow: The recorded flow.
@@ -61,8 +63,8 @@ def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
         head = check_head(head)
     except RouteError as error:
         return router.refuse(head, error)
-    decision = router.decide(head, now)
+    router = Router(router.rules, TargetMap(1, 0))
+    decision = router.decide(head, now, read_verdict(flow))
     if isinstance(decision, Verify):
-        verdict = read_verdict(flow, decision.token) or router.verify(decision.token, now)
-        decision = router.decide(head, now, verdict)
+        decision = router.decide(head, now, router.verify(decision.token, now))
     return read_challenge(decision) if isinstance(decision, ServeFile) else decision

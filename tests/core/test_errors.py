@@ -60,6 +60,8 @@ EXPECTED = {
     "Unavailable": (503, "unavailable"),
     "SpoolFull": (503, "spool_full"),
     "TooBusy": (503, "too_busy"),
+    "PoolDown": (503, "pool_down"),
+    "PoolBusy": (503, "pool_busy"),
     "UpstreamTimeout": (504, "upstream_timeout"),
     "UnsupportedVersion": (505, "unsupported_version"),
 }

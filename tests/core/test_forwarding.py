@@ -1,11 +1,24 @@
 """What an upstream gets."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from route_addon.core.forwarding import with_server
 from route_addon.core.framing import CHUNKED
-from route_addon.core.messages import HTTP_2, HTTP_10, HTTP_11, Field, Origin, Peer, RequestHead
+from route_addon.core.locations import HostSent
+from route_addon.core.messages import (
+    HTTP_2,
+    HTTP_10,
+    HTTP_11,
+    Field,
+    Origin,
+    Peer,
+    RequestHead,
+    Server,
+)
 from tests.core.heads import CLIENT, HOST, PROXY, forward, make_head, make_router, values
 from tests.minting import LIFE_S, NOW, mint
 
@@ -70,6 +83,18 @@ def test_the_host_sent(target: bytes, host: bytes, expected: bytes) -> None:
     sent = forward(ROUTER, make_head(target, HEADER, host=(b"Host", host)))
     assert expected == sent.host
     assert values(sent.fields, b"host") == []
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("upstream", b"b"), ("target:port", b"b:80"), ("client", HOST[1].lower())],
+)
+def test_another_server(host: HostSent, expected: bytes) -> None:
+    """The same request for another server: it is called by its own name, if by its name at all."""
+    first = forward(ROUTER, make_head(b"/API/x"))
+    first = first._replace(location=replace(first.location, host=host))
+    other = Server(b"https" if host == "client" else b"http", "b", 80)
+    assert with_server(first, other) == first._replace(server=other, host=expected)
 
 
 def test_what_the_carrier_needs() -> None:
