@@ -14,8 +14,9 @@ def with_tables(text: str) -> str:
     """The README's text with its tables written anew, between their marks."""
     tables = {"locations": locations_table(build_locations().all), "options": options_table()}
     for name, table in tables.items():
-        mark = re.compile(rf"(<!-- {name} -->).*?(<!-- end of {name} -->)", re.DOTALL)
-        text = mark.sub(lambda match, table=table: f"{match[1]}\n{table}\n{match[2]}", text)
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        text = f"{before}{begin}{table}\n{end}{after}"
     return text
 
 

@@ -1,0 +1,1 @@
+"""Outside suites, and what they need to run."""
