@@ -89,8 +89,12 @@ class RouteAddon:
 
     def client_connected(self, client: connection.Client) -> None:
         """Count a connection, or close it."""
-        if self.relay is not None:
-            client.error = client.error or self.relay.accept(client)
+        try:
+            if self.relay is not None:
+                client.error = client.error or self.relay.accept(client)
+        except Exception as fault:
+            logger.error("client_connected failed: %s", describe_fault(fault))
+            client.error = "not counted"
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Count it no more."""

@@ -63,8 +63,8 @@ OPTIONS = (
     Option(
         "route_website",
         "http://website",
-        "The website's servers, for all that no other location takes: URLs, or host[:port], separated "
-        "by commas; with nginx's parameters, as in http://a,http://b;weight=2,http://c;backup.",
+        "The website's servers, for all that no other location takes: URLs, or host[:port], "
+        "separated by commas; with nginx's parameters, as in http://a,http://b;weight=2,http://c;backup.",
         ("WEBSITE_FQDN",),
         "URLs",
     ),

@@ -27,6 +27,9 @@ _HOST_OPTIONS: dict[str, object] = {
 }
 """mitmproxy's own options that a public gateway needs otherwise; what the user sets stays."""
 
+_HOST_ADDONS = ("disableh2c",)
+"""mitmproxy's own addons that change requests; it would take Connection away with the Upgrade."""
+
 
 def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]) -> None:
     """Register every option, and take what the command line and mitmproxy's config say of them.
@@ -61,6 +64,10 @@ def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]
     for name, value in _HOST_OPTIONS.items():
         if not is_set(name):
             ctx.options.update(**{name: value})
+    for name in _HOST_ADDONS:
+        addon = ctx.master.addons.get(name)
+        if addon is not None:
+            ctx.master.addons.remove(addon)
 
 
 def _find_deferred(fault: str) -> tuple[str, str]:

@@ -80,9 +80,7 @@ class Speaker:
         """The word that settings have been taken in."""
         return SettingsFrame(0, flags=["ACK"]).serialize()
 
-    def head(
-        self, stream: int, *fields: Field, ends: bool = True, **request: Any
-    ) -> bytes:
+    def head(self, stream: int, *fields: Field, ends: bool = True, **request: Any) -> bytes:
         """A request's fields behind the usual pseudo-fields, which ``pseudo`` changes."""
         return self.fields(stream, [*pseudo(**request), *fields], ends=ends)
 

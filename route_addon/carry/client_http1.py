@@ -31,6 +31,8 @@ _LINGERING_TIME_S: Final = 30.0
 _LINGERING_TIMEOUT_S: Final = 5.0
 """nginx's lingering_time and lingering_timeout: how long what nobody wants is still read, in all
 and in silence. Closing at once would reset the connection under the answer."""
+_READ_OVER_BYTES: Final = 64 * 1024
+"""Up to this the content of a refused request does not cost its connection."""
 
 
 class ClientHttp1:
@@ -87,7 +89,7 @@ class ClientHttp1:
 
     def pause_writing(self) -> None:
         """The client does not read fast enough."""
-        self._stalled_bytes = self._wire.buffered_bytes
+        self._stalled_bytes = self._wire.unsent_bytes
         self.deadline = self._time() + self._relay.limits.send_s
         if self._exchange is not None:
             self._exchange.pause_answer()
@@ -112,7 +114,7 @@ class ClientHttp1:
 
     def expire(self, now: float) -> None:
         """The client has been silent, or deaf, for too long."""
-        left = self._wire.buffered_bytes
+        left = self._wire.unsent_bytes
         if self._stalled_bytes and left < self._stalled_bytes:
             self._stalled_bytes = left
             self.deadline = now + self._relay.limits.send_s
@@ -194,11 +196,12 @@ class ClientHttp1:
         try:
             pieces, rest = content.read(data)
         except RouteError as error:
+            # Where it ends is not known any more: what still comes is read for nobody.
+            self._content = None
+            self._is_closing = True
+            self._lingers_until = self._time() + _LINGERING_TIME_S
             if exchange is not None:
-                self._is_closing = True
                 exchange.refuse(error)
-            else:
-                self._wire.close()
             return True
         is_end = rest is not None
         if rest is not None:
@@ -260,8 +263,10 @@ class ClientHttp1:
         self._is_answer_chunked = length == CHUNKED
         self._is_answer_endless = length is None and not is_end
         if self._content is not None and status >= 400 and is_end:
-            # The rest of the content is read, but not as far as another request.
-            self._is_closing = True
+            # The rest of the content is read, but as far as another request only when it is
+            # little, and sure to come.
+            is_little = 0 < request.length <= _READ_OVER_BYTES and not request.expects_continue
+            self._is_closing = self._is_closing or not is_little
         connection = b"close" if self._is_closing else b"keep-alive" if is_http10 else None
         head = build_answer_head(status, fields, length, connection, reason)
         if self._is_answer_chunked:
@@ -339,6 +344,7 @@ class ClientHttp1:
         """Close, once all is sent; a client that does not take it has some time."""
         self._is_closing = True
         self.deadline = self._time() + self._relay.limits.send_s
+        self._stalled_bytes = self._wire.unsent_bytes
         self._wire.close()
 
     def _linger(self) -> None:

@@ -60,6 +60,9 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for waiting in [waiting for waiting in self._waiting if waiting.deadline <= now]:
+            if waiting.deadline > now or waiting not in self._waiting:
+                # What another one did just now has ended its waiting.
+                continue
             waiting.deadline = NEVER
             try:
                 waiting.expire(now)

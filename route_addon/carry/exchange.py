@@ -502,10 +502,10 @@ class Exchange:
         self._drop_upstream()
 
     def _finish(self) -> None:
-        self.is_over = True
         self._drop_upstream()
         self._content = Content.DROPPED
         self._stream.finish()
+        self.is_over = True
 
     def _drop_upstream(self) -> None:
         connection, self._connection = self._connection, None

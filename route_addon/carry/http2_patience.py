@@ -15,7 +15,7 @@ _FULL_BYTES: Final = 1024
 _IDLE_FRAMES: Final = 2000
 _IDLE_FRAMES_PER_S: Final = 200.0
 _EARNED_BY_REQUEST: Final = 8
-_EARNED_BY_FRAME: Final = 2
+_EARNED_BY_FRAME: Final = 4
 
 # Exchanges that a client begins and then resets (CVE-2023-44487), or makes us reset
 # (CVE-2025-8671). A page that is left cancels all its streams at once.

@@ -57,6 +57,7 @@ class Http2Stream:
         self._exchange: Exchange | None = None
         self._intake = Intake(UNTIL_END, is_whole=is_whole)
         self._expects_continue = False
+        self._is_start_due = False
         self._is_wanted = False
         self._is_delivering = False
         self._is_refused = False
@@ -96,7 +97,12 @@ class Http2Stream:
             return
         self._intake = Intake(head.length, is_whole=is_whole)
         self._exchange = exchange = relay.make_exchange(self, head)
-        exchange.start()
+        if head.length or is_whole:
+            exchange.start()
+        else:
+            # "Content-Length: 0", and the stream goes on: it may not be true.
+            self._is_start_due = self._is_wanted = True
+            self._wait_for_body()
 
     def receive(self, data: bytes, credit_bytes: int, *, is_end: bool) -> None:
         """Content has arrived (see ``Intake.add``); ``deliver`` gives it on."""
@@ -134,6 +140,9 @@ class Http2Stream:
                 if is_end:
                     self._is_wanted = False
                     self._wait_for_body()
+                if self._is_start_due:
+                    self._exchange.start()
+                    break
                 pieces, credit_bytes = self._intake.take()
                 if credit_bytes:
                     self._client.acknowledge(self, credit_bytes)

@@ -4,15 +4,17 @@ mitmproxy listens, asks its hooks and makes the TLS handshake. Then the layer ta
 connection's transport over: bytes -> ``RequestHead`` -> ``decide`` -> ``Decision`` -> upstream.
 """
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import commands, context, events, layer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
+from mitmproxy.proxy.server import ConnectionHandler
 
 from route_addon.carry.arrivals import Arrivals
 from route_addon.carry.certificates import Certificates
@@ -134,6 +136,9 @@ class RelayLayer(layer.Layer):
             yield from self._carry(event)
         except Exception as fault:
             logger.error("the layer failed: %s", describe_fault(fault))
+            # mitmproxy does not always close what it is told to: its task may be cancelled where
+            # that skips the end of it.
+            _transport(self.context.client).abort()
             yield commands.CloseConnection(self.context.client)
 
     def _carry(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -151,9 +156,8 @@ class RelayLayer(layer.Layer):
         yield from ()
 
     def _open(self, client: connection.Client) -> Wire:
-        self._relay.arrivals.begin(client)
-        handler = ctx.master.addons.get("proxyserver").connections[client.id]
-        transport = handler.transports[client].writer.transport
+        handler = _handler(client)
+        transport = _transport(client)
         tls_layer = self.context.layers[-2]
         if isinstance(tls_layer, ClientTLSLayer):
             wire: Wire = TlsWire(handler, transport, tls_layer.tls)
@@ -161,7 +165,20 @@ class RelayLayer(layer.Layer):
             wire = Wire(handler, transport)
         speak = ClientHttp2 if client.alpn == HTTP2 else ClientHttp1
         wire.begin(speak(self._relay, wire, read_peer(client)))
+        # Now, not before: until then its time as an arrival counts.
+        self._relay.arrivals.begin(client)
         return wire
+
+
+def _handler(client: connection.Client) -> ConnectionHandler:
+    handler: ConnectionHandler = ctx.master.addons.get("proxyserver").connections[client.id]
+    return handler
+
+
+def _transport(client: connection.Client) -> asyncio.Transport:
+    handler: Any = _handler(client)
+    transport: asyncio.Transport = handler.transports[client].writer.transport
+    return transport
 
 
 def choose_layers(nextlayer: layer.NextLayer, relay: Relay) -> None:

@@ -209,9 +209,11 @@ class UpstreamConnection(asyncio.Protocol):
                 self._fail(error, requester)
         except Exception as fault:
             logger.error("an upstream connection failed: %s", describe_fault(fault))
-            self.abandon()
-            if requester is not None:
-                requester.fail()
+            try:
+                self.abandon()
+            finally:
+                if requester is not None:
+                    requester.fail()
 
     # Reading the answer.
 

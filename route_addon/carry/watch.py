@@ -260,6 +260,7 @@ class WatchedExchange(Exchange):
         try:
             self.head = read_request(self.flow.request, self._sent, self._masked, length)
         except RouteError as error:
+            hide_request(self.flow.request, self._masked)
             self.refuse(error)
             return
         hide_request(self.flow.request, self._masked)

@@ -8,9 +8,11 @@ connection is lost, so that its registry, hooks and UIs stay true.
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import socket
 import struct
+import termios
 from collections.abc import Callable
 from typing import Protocol
 
@@ -26,6 +28,7 @@ _RETRY_S = 0.001
 _MAX_RETRY_S = 0.1
 _LINGER_NOT = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing resets the connection."""
+_INT = struct.Struct("i")
 _PLAINTEXT_BYTES = 64 * 1024
 _CIPHERTEXT_BYTES = 256 * 1024
 
@@ -96,6 +99,15 @@ class Wire(asyncio.Protocol):
     def buffered_bytes(self) -> int:
         """How much has been written and not been sent."""
         return self._transport.get_write_buffer_size()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much has been written and has not reached the client: the kernel holds some, too."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return self.buffered_bytes
+        held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]
+        return self.buffered_bytes + held
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
@@ -212,6 +224,9 @@ class Wire(asyncio.Protocol):
             self.lose()
 
     def _take_over(self, retry_s: float = _RETRY_S) -> None:
+        self._guard(lambda receiver: self._try_to_take_over(retry_s))
+
+    def _try_to_take_over(self, retry_s: float) -> None:
         """Become the transport's protocol, once mitmproxy's read loop waits with nothing read.
 
         Any other moment would let a chunk that the loop still holds come late.

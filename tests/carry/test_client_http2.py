@@ -32,7 +32,7 @@ from tests.http2_frames import (
     pseudo,
 )
 
-POST = {"method": b"POST", "ends": False}
+POST: dict[str, Any] = {"method": b"POST", "ends": False}
 
 
 def length(size: int) -> Field:
@@ -318,6 +318,19 @@ class TestContent:
         assert (await peer.answer())[0] == 400
         peer.ask().answer(b"fine")
         assert (await peer.answer())[2] == b"fine"
+
+    async def test_no_content_that_has_not_ended(self) -> None:
+        """Nobody hears of it before it has."""
+        peer = await connect()
+        exchange = peer.ask(length(0), **POST)
+        assert not peer.relay.started
+        peer.say(peer.data(1))
+        assert not peer.relay.started
+        peer.say(peer.data(1, ends=True))
+        assert peer.relay.started == [exchange]
+        exchange.answer(b"fine")
+        assert (await peer.answer())[2] == b"fine"
+        assert len(peer.relay.deadlines) == 1
 
     async def test_trailers_are_dropped(self) -> None:
         """They end the content, and go nowhere."""

@@ -166,7 +166,6 @@ class Backend:
             with self._lock:
                 self._wires.discard(wire)
 
-
     def _receive_in_tunnel(self, its_round: int, data: bytes) -> None:
         """What an old tunnel still carries is nothing that the router sends anew."""
         if its_round == self._round:
@@ -198,10 +197,10 @@ def echo_websocket(wire: Wire, request: Request) -> None:
             wire.close()
             return
         data = wire.receive()
-        if data:
-            protocol.receive_data(data)
-        else:
-            protocol.receive_eof()
+        if not data:
+            wire.close()
+            return
+        protocol.receive_data(data)
         for frame in protocol.events_received():
             if not isinstance(frame, Frame):
                 continue

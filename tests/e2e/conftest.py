@@ -28,8 +28,8 @@ CARRIERS = (
     Carrier("stock", {"route_carrier": "stock"}),
 )
 
-CHOSEN = os.environ.get("E2E_CARRIERS", "stock").split(",")
-"""The carriers to test, by name; separated by commas."""
+CHOSEN = os.environ.get("E2E_CARRIERS", ",".join(carrier.name for carrier in CARRIERS)).split(",")
+"""The carriers to test, by name; separated by commas. All, when nobody says."""
 
 
 @pytest.fixture(
@@ -107,15 +107,11 @@ def fleet(shared_fleet: Fleet) -> Iterator[Fleet]:
 
 
 @pytest.fixture(scope="session")
-def usual_options(
-    carrier: Carrier,
-    shared_fleet: Fleet,
-    key_options: Mapping[str, str],
-    certificate: Path,
-    folder: Path,
+def installation(
+    shared_fleet: Fleet, key_options: Mapping[str, str], certificate: Path, folder: Path
 ) -> Mapping[str, object]:
     """The options of a router that knows the fleet and the keys, and speaks TLS."""
-    acme = folder / f"acme-{carrier.name}"
+    acme = folder / "acme"
     challenges = acme / ".well-known" / "acme-challenge"
     challenges.mkdir(parents=True)
     (challenges / "challenge").write_bytes(b"proof")
@@ -127,8 +123,13 @@ def usual_options(
         "route_acme_root": acme,
         # The tests' clients come from 127.0.0.1 when they play a proxy, else from 127.0.0.31.
         "route_trusted_proxies": "127.0.0.1/32,10.0.0.0/8",
-        **carrier.options,
     }
+
+
+@pytest.fixture(scope="session")
+def usual_options(installation: Mapping[str, object], carrier: Carrier) -> Mapping[str, object]:
+    """The same, with the carrier under test."""
+    return {**installation, **carrier.options}
 
 
 @pytest.fixture(scope="session")

@@ -277,9 +277,10 @@ class Router:
     def _wait_for_port(self, port: int | None) -> None:
         assert port, "the console does not tell its port"
         self._host, self._port = "127.0.0.1", port
-        wait_until(self._is_answering, "the router answers", START_S)
+        wait_until(self.is_answering, "the router answers", START_S)
 
-    def _is_answering(self) -> bool:
+    def is_answering(self) -> bool:
+        """Whether it answers; that it has ended is a failure."""
         assert self.is_running, f"the router ended; it says:\n{self.log}"
         try:
             return self.ask(b"GET /healthz HTTP/1.1\r\nHost: desk.example\r\n\r\n").status == 200

@@ -9,7 +9,7 @@ from typing import Self
 from tests.e2e.fleet import ALICE
 from tests.e2e.wire import Wire
 
-type Serve = Callable[[Wire], None]
+type Serve = Callable[[Wire], object]
 """Serves one connection; it is closed when this returns."""
 
 

@@ -31,9 +31,9 @@ from tests.e2e.test_websockets import HANDSHAKE
 
 
 @pytest.fixture(scope="module")
-def stock_options(usual_options: Mapping[str, object]) -> Mapping[str, object]:
+def stock_options(installation: Mapping[str, object]) -> Mapping[str, object]:
     """The options of a router of the stock carrier, whose hooks are looked at here."""
-    return {**usual_options, "route_carrier": "stock"}
+    return {**installation, "route_carrier": "stock"}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Every location, from the client's bytes to the upstream's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import pytest
@@ -199,21 +199,6 @@ def test_nothing_is_there(target: str, router: Router, fleet: Fleet) -> None:
     check_refusal(answer, 404, fleet)
 
 
-def test_a_port_outside_the_allow_list_is_not_there(
-    fleet: Fleet, usual_options: Mapping[str, object]
-) -> None:
-    """``route_container_ports`` narrows what /container may name, before the token is looked at."""
-    allowed = fleet.alice["pulseaudio_http"]
-    options = {**usual_options, "route_container_ports": f"1-3,{allowed.port}"}
-    with Router(Command(options)) as narrow:
-        denied = build_request(b"/container/no-token/%d/x" % fleet.alice["xterm"].port)
-        check_refusal(narrow.ask(denied), 404, fleet)
-        answer = narrow.ask(
-            build_request(b"/container/%b/%d/x" % (fleet.alice.token, allowed.port))
-        )
-        assert answer.status == 200
-
-
 def test_host_keeps_its_port_and_loses_its_capitals(router: Router, fleet: Fleet) -> None:
     """Where the client's Host is sent on, it is normalised, with its port."""
     router.ask(build_request(b"/API/x", host=b"Desk.EXAMPLE.:8443"))
@@ -248,17 +233,37 @@ def test_hop_by_hop_fields_stay_behind(router: Router, fleet: Fleet) -> None:
     assert b"connection" not in request.names()
 
 
-def test_configuration_file(fleet: Fleet, usual_options: Mapping[str, object]) -> None:
-    """The example file's locations reach the pod's pulseaudio, and need a token."""
-    backend = fleet.alice["pulseaudio_http"]
-    options = {**usual_options, "route_config": ROOT / "docs/examples/route.toml"}
-    with Router(Command(options)) as own:
-        for target in (b"/s16_1_44100", b"/u8_1_11025"):
-            check_refusal(own.ask(build_request(target)), 401, fleet)
-            answer = own.ask(build_request(b"%b?%b" % (target, fleet.alice.token)))
-            assert answer.body == f"pulseaudio_http at {ALICE}".encode()
-            assert backend.request.target == target
-            fleet.forget()
+@pytest.fixture(scope="module")
+def configured(usual_options: Mapping[str, object], shared_fleet: Fleet) -> Iterator[Router]:
+    """A router with the example configuration file, and a list of container ports."""
+    port = shared_fleet.alice["pulseaudio_http"].port
+    options = {
+        **usual_options,
+        "route_config": ROOT / "docs/examples/route.toml",
+        "route_container_ports": f"1-3,{port}",
+    }
+    with Router(Command(options)) as router:
+        yield router
+
+
+def test_a_port_outside_the_allow_list_is_not_there(configured: Router, fleet: Fleet) -> None:
+    """``route_container_ports`` narrows what /container may name, before the token is looked at."""
+    allowed, denied = fleet.alice["pulseaudio_http"].port, fleet.alice["xterm"].port
+    for token in (fleet.alice.token, b"no-token"):
+        request = build_request(b"/container/%b/%d/x" % (token, denied))
+        check_refusal(configured.ask(request), 404, fleet)
+    request = build_request(b"/container/%b/%d/x" % (fleet.alice.token, allowed))
+    assert configured.ask(request).status == 200
+
+
+@pytest.mark.parametrize("target", [b"/s16_1_44100", b"/s16_1_22050", b"/u8_1_11025"])
+def test_the_example_s_locations(target: bytes, configured: Router, fleet: Fleet) -> None:
+    """They reach the pod's PulseAudio, and need a token; no other location is lost."""
+    check_refusal(configured.ask(build_request(target)), 401, fleet)
+    answer = configured.ask(build_request(b"%b?%b" % (target, fleet.alice.token)))
+    assert answer.body == f"pulseaudio_http at {ALICE}".encode()
+    assert fleet.alice["pulseaudio_http"].request.target == target
+    assert configured.ask(build_request(b"/API/x")).body == b"pyos"
 
 
 def _find(fleet: Fleet, name: str) -> Backend:

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from route_addon.core.keys import fingerprint
-from tests.e2e.conftest import Carrier
 from tests.e2e.harness import (
     SCRIPT,
     Backend,
@@ -27,6 +26,7 @@ from tests.e2e.harness import (
     Router,
     build_request,
     check_refusal,
+    wait_until,
 )
 from tests.minting import KeyPair
 
@@ -214,9 +214,7 @@ def test_the_start_line(router: Router, fleet: Fleet, signing: KeyPair, payload:
     assert f"payload key sha256 {fingerprint(payload.public)}" in line
 
 
-def test_the_deployed_environment(
-    carrier: Carrier, fleet: Fleet, key_options: Mapping[str, str]
-) -> None:
+def test_the_deployed_environment(fleet: Fleet, key_options: Mapping[str, str]) -> None:
     """The environment of the parent's Deployment is all that it takes."""
     environment = {
         "WEBSITE_FQDN": fleet.website.authority,
@@ -229,7 +227,7 @@ def test_the_deployed_environment(
         "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY": key_options["route_payload_key"],
         "NAMESERVER_RESOLVER": "10.96.0.10",
     }
-    with Router(Command(carrier.options, environment=environment)) as router:
+    with Router(Command(environment=environment)) as router:
         for target, body in (
             (b"/x", b"website"),
             (b"/console/x", b"console"),
@@ -241,15 +239,14 @@ def test_the_deployed_environment(
         router.wait_for("NAMESERVER_RESOLVER is ignored")
 
 
-def test_pyos_by_its_name(carrier: Carrier, fleet: Fleet, key_options: Mapping[str, str]) -> None:
+def test_pyos_by_its_name(fleet: Fleet, key_options: Mapping[str, str]) -> None:
     """``PYOS_FQDN`` goes before ``PYOS_SERVICE_HOST``; the port joins it. Nothing is resolved."""
     environment = {
         "PYOS_FQDN": "pyos.no-such-domain.invalid",
         "PYOS_SERVICE_HOST": "127.0.0.1",
         "PYOS_SERVICE_PORT": "8001",
     }
-    options = {**key_options, **carrier.options}
-    with Router(Command(options, environment=environment)) as router:
+    with Router(Command(key_options, environment=environment)) as router:
         assert "pyos=http://pyos.no-such-domain.invalid:8001" in router.log
         assert "website=http://website " in router.log
         assert "trusted proxies 127.0.0.0/8,::1/128,10.0.0.0/8" in router.log
@@ -293,9 +290,9 @@ def test_listen_host_and_port(host: str, key_options: Mapping[str, str]) -> None
 # --- the other programs
 
 
-def test_mitmweb(fleet: Fleet, usual_options: Mapping[str, object], free_port: int) -> None:
+def test_mitmweb(fleet: Fleet, installation: Mapping[str, object], free_port: int) -> None:
     """It needs no other flag; a bad change at run time is refused, a good one counts at once."""
-    options = {**usual_options, "web_password": "secret"}
+    options = {**installation, "web_password": "secret"}
     arguments = ("--no-web-open-browser", "--web-port", str(free_port))
     # A listener on any free port would move to another one when it is opened anew.
     command = Command(options, "mitmweb", arguments=arguments, port=_find_port())
@@ -320,6 +317,8 @@ def test_mitmweb(fleet: Fleet, usual_options: Mapping[str, object], free_port: i
             assert status == 400, text
             assert says in text
             assert {name: web.options()[name] for name in change} == old
+        # A mode that is taken back opens the listener anew.
+        wait_until(router.is_answering, "the router answers again")
         assert router.ask(build_request(b"/x")).body == b"website"
         assert router.ask(build_request(b"/filer/x", token)).status == 200
         status, text = web.put_options({"route_website": fleet.console.url})
@@ -361,9 +360,9 @@ class Web:
             return answer.status, answer.read().decode()
 
 
-def test_mitmproxy(fleet: Fleet, usual_options: Mapping[str, object], free_port: int) -> None:
+def test_mitmproxy(fleet: Fleet, installation: Mapping[str, object], free_port: int) -> None:
     """The console, in a terminal, needs no other flag either."""
-    command = Command(usual_options, "mitmproxy", port=free_port)
+    command = Command(installation, "mitmproxy", port=free_port)
     with Router(command, has_terminal=True) as router:
         assert router.ask(build_request(b"/x")).body == b"website"
         fleet.forget()

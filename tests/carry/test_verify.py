@@ -1,0 +1,136 @@
+"""Tokens verified beside the loop."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from route_addon.carry import verify
+from route_addon.carry.verify import Verifier
+from route_addon.core.errors import InternalError, TokenSignature, TooBusy
+from route_addon.core.router import Router, Verdict
+from route_addon.core.targetmap import Verified
+
+
+class Judge:
+    """Stands in for a router: verifies when it may, and counts."""
+
+    def __init__(self, judge: Callable[[bytes], Verdict]) -> None:
+        self.calls: list[tuple[bytes, float]] = []
+        self.may_judge = threading.Event()
+        self._judge = judge
+
+    def verify(self, token: bytes, now: float) -> Verdict:
+        self.may_judge.wait(10)
+        self.calls.append((token, now))
+        return self._judge(token)
+
+
+def _good(token: bytes) -> Verdict:
+    return Verdict(token, Verified("10.0.0.1", 2.0))
+
+
+def _judge(judge: Callable[[bytes], Verdict] = _good) -> tuple[Judge, Router]:
+    one = Judge(judge)
+    return one, cast(Router, one)
+
+
+@pytest.fixture
+def verifier() -> Iterator[Verifier]:
+    """One with its threads."""
+    verifier = Verifier()
+    yield verifier
+    verifier.close()
+
+
+async def _wait_for(told: list[Verdict], count: int) -> None:
+    for _ in range(500):
+        if len(told) >= count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{len(told)} of {count} verdicts")
+
+
+async def test_all_who_ask_are_told(verifier: Verifier) -> None:
+    """A token is verified once, however many wait for it."""
+    judge, router = _judge()
+    told: list[Verdict] = []
+    for _ in range(5):
+        verifier.verify(router, b"t", 1.0, told.append)
+    assert told == []
+    judge.may_judge.set()
+    await _wait_for(told, 5)
+    assert told == [_good(b"t")] * 5
+    assert judge.calls == [(b"t", 1.0)]
+
+
+async def test_it_is_verified_again_later(verifier: Verifier) -> None:
+    """What to remember is the router's to say."""
+    judge, router = _judge()
+    judge.may_judge.set()
+    for count in (1, 2):
+        told: list[Verdict] = []
+        verifier.verify(router, b"t", 1.0, told.append)
+        await _wait_for(told, 1)
+        assert len(judge.calls) == count
+
+
+async def test_each_router_judges_for_itself(verifier: Verifier) -> None:
+    """After a change of the keys, the old ones do not speak for the new."""
+    first, first_router = _judge()
+    second, second_router = _judge(lambda token: Verdict(token, TokenSignature()))
+    told: list[Verdict] = []
+    verifier.verify(first_router, b"t", 1.0, told.append)
+    verifier.verify(second_router, b"t", 1.0, told.append)
+    first.may_judge.set()
+    second.may_judge.set()
+    await _wait_for(told, 2)
+    assert len(first.calls) == len(second.calls) == 1
+    assert {type(verdict.outcome) for verdict in told} == {Verified, TokenSignature}
+
+
+async def test_a_fault(verifier: Verifier, caplog: pytest.LogCaptureFixture) -> None:
+    """It is a refusal, and the log does not tell what was in its hands."""
+
+    def fail(token: bytes) -> Verdict:
+        raise RuntimeError(f"cannot read {token!r}")
+
+    judge, router = _judge(fail)
+    judge.may_judge.set()
+    told: list[Verdict] = []
+    with caplog.at_level(logging.ERROR):
+        verifier.verify(router, b"secret", 1.0, told.append)
+        await _wait_for(told, 1)
+    assert isinstance(told[0].outcome, InternalError)
+    assert "secret" not in caplog.text
+
+
+async def test_a_flood(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tokens than a bound are refused; those under way may still be asked for."""
+    monkeypatch.setattr(verify, "_MAX_WAITING", 3)
+    judge, router = _judge()
+    told: list[Verdict] = []
+    for number in range(3):
+        verifier.verify(router, b"%d" % number, 1.0, told.append)
+    with pytest.raises(TooBusy):
+        verifier.verify(router, b"3", 1.0, told.append)
+    verifier.verify(router, b"0", 1.0, told.append)
+    judge.may_judge.set()
+    await _wait_for(told, 4)
+    verifier.verify(router, b"3", 1.0, told.append)
+    await _wait_for(told, 5)
+
+
+async def test_the_end(verifier: Verifier) -> None:
+    """What has not begun is told to nobody, and nothing is raised."""
+    judge, router = _judge()
+    told: list[Verdict] = []
+    for number in range(10):
+        verifier.verify(router, b"%d" % number, 1.0, told.append)
+    verifier.close()
+    judge.may_judge.set()
+    await asyncio.sleep(0.1)
+    assert len(told) <= 2

@@ -1,0 +1,188 @@
+"""A fault of our own, wherever it is: a refusal or a closed connection, and nothing gets through.
+
+Every function and method of the parts that carry is broken in turn, inside a running relay: it
+raises, with a token in its message. What then asks must get its own answer, a refusal, or a
+closed connection, in time; what may not pass does not pass; and no log tells the token.
+"""
+
+import importlib
+import ssl
+import types
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.footprint import run_relay
+from tests.e2e.harness import ALICE, Client, Fleet, Router, build_request, check_secrets
+from tests.e2e.test_websockets import HANDSHAKE
+
+MODULES = (
+    "addon",
+    "carry.arrivals",
+    "carry.client_http1",
+    "carry.deadlines",
+    "carry.exchange",
+    "carry.guard",
+    "carry.http1",
+    "carry.http1_content",
+    "carry.http1_parts",
+    "carry.relay",
+    "carry.resolve",
+    "carry.spool",
+    "carry.tls",
+    "carry.tunnel",
+    "carry.upstream",
+    "carry.verify",
+    "carry.wire",
+    "core.router",
+)
+LAST_RESORT = "_guard"
+"""What catches faults cannot be broken and catch its own: it is a few lines for that reason."""
+
+SECRET = b"eyJhbGciOiJSUzI1NiJ9.eyJrZXkiOjB9." + b"c2lnbmF0dXJl" * 30
+PATIENCE_S = 6.0
+"""Longer than all times of the relay here, and the moment that a deadline may be late."""
+
+BREAK = """
+import importlib
+owner = module = importlib.import_module({module!r})
+*owners, name = {path!r}.split(".")
+for one in owners:
+    owner = getattr(owner, one)
+module._whole = owner, name, vars(owner)[name]
+def broken(*args, **details):
+    raise RuntimeError({secret!r})
+setattr(owner, name, broken)
+"""
+
+MEND = """
+import importlib
+setattr(*importlib.import_module({module!r})._whole)
+"""
+
+
+def find_places() -> Iterator[tuple[str, str]]:
+    """Every function and method: its module, and its path in there."""
+    for name in MODULES:
+        module = importlib.import_module(f"route_addon.{name}")
+        for member, value in vars(module).items():
+            if isinstance(value, types.FunctionType) and value.__module__.startswith("route_addon"):
+                yield module.__name__, member
+            elif isinstance(value, type) and value.__module__ == module.__name__:
+                for path in _methods(value):
+                    yield module.__name__, path
+
+
+def _methods(owner: type) -> Iterator[str]:
+    if issubclass(owner, tuple | Exception) or getattr(owner, "_is_protocol", False):
+        return
+    for name, value in vars(owner).items():
+        is_special = name.startswith("__") and name != "__init__"
+        if isinstance(value, types.FunctionType) and not is_special and name != LAST_RESORT:
+            yield f"{owner.__name__}.{name}"
+
+
+@pytest.fixture(scope="module")
+def router(
+    shared_fleet: Fleet, key_options: Mapping[str, str], certificate: Path
+) -> Iterator[Router]:
+    """A relay that does not wait long for anything."""
+    names = ("head", "body", "send", "keepalive", "answer", "tls_handshake")
+    short = {f"route_{name}_timeout": 1 for name in names}
+    with run_relay(shared_fleet, key_options, certs=f"*={certificate}", **short) as relay:
+        yield relay
+        check_secrets(relay.log.replace(ALICE, "").replace("Traceback", "").encode())
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """For requests side by side."""
+    with ThreadPoolExecutor(4) as executor:
+        yield executor
+
+
+type Outcome = int | None
+"""The status of an answer; None for a closed connection."""
+
+
+def _outcome(
+    router: Router, talk: Callable[[Client], int], tls: ssl.SSLContext | None = None
+) -> Outcome:
+    """What came of it.
+
+    Raises:
+        TimeoutError: Nothing, for too long.
+    """
+    try:
+        with router.connect(tls=tls) as client:
+            client.socket.settimeout(PATIENCE_S)
+            return talk(client)
+    except TimeoutError:
+        raise
+    except (EOFError, OSError):
+        return None
+
+
+def _ask(*requests: bytes) -> Callable[[Client], int]:
+    """Ask one after the other on one connection; the last one's status counts."""
+
+    def talk(client: Client) -> int:
+        return [client.ask(request).status for request in requests][-1]
+
+    return talk
+
+
+def _talk_websocket(handshake: bytes) -> Callable[[Client], int]:
+    def talk(client: Client) -> int:
+        status = client.ask(handshake).status
+        if status == 101:
+            client.send(b"\x81\x82\0\0\0\0hi")
+            assert client.receive() == b"\x81\x02hi" or client.is_closed()
+        return status
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("module", "path"), [pytest.param(*place, id=".".join(place)) for place in find_places()]
+)
+def test_a_fault(
+    module: str,
+    path: str,
+    router: Router,
+    fleet: Fleet,
+    threads: ThreadPoolExecutor,
+    tls: ssl.SSLContext,
+) -> None:
+    """It costs those who meet it their answer, and nobody anything else."""
+    pod, token = fleet.alice["pulseaudio_http"], fleet.alice.token
+    target = b"/container/%%b/%d/x" % pod.port
+    good, bad = target % token, target % (token[:-9] + b"AAAAAAAAA")
+    trouble = router.run_inside(
+        BREAK.format(module=module, path=path, secret=SECRET.decode("ascii"))
+    )
+    assert not trouble
+    try:
+        refused = [
+            _outcome(router, _ask(build_request(bad))),
+            _outcome(router, _ask(build_request(bad, method=b"POST", body=b"x" * 9))),
+        ]
+        assert not pod.received
+        upload = build_request(b"/API/x", method=b"POST", body=bytes(100_000))
+        handshake = build_request(good, *HANDSHAKE)
+        talks = (
+            (None, _ask(*[build_request(good)] * 2)),
+            (tls, _ask(build_request(good))),
+            (None, _ask(upload)),
+            (None, _talk_websocket(handshake)),
+        )
+        running: list[Future[Outcome]] = [
+            threads.submit(_outcome, router, talk, context) for context, talk in talks
+        ]
+        outcomes = [future.result() for future in running]
+    finally:
+        router.run_inside(MEND.format(module=module))
+    assert all(status is None or status >= 400 for status in refused)
+    assert all(status in (None, 101, 200) or status >= 400 for status in outcomes)
