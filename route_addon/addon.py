@@ -32,6 +32,7 @@ from route_addon.start import (
     option_values,
     refuse_start,
     register_options,
+    remove_host_addons,
 )
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ class RouteAddon:
 
     def running(self) -> None:
         """Tell the operator what deserves a look."""
+        remove_host_addons()
         self._choose_exchanges()
         self._is_running = True
         for warning in self.settings.warnings if self.settings is not None else ():

@@ -64,6 +64,13 @@ def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]
     for name, value in _HOST_OPTIONS.items():
         if not is_set(name):
             ctx.options.update(**{name: value})
+
+
+def remove_host_addons() -> None:
+    """Remove those of mitmproxy's own addons that would change what passes.
+
+    Not while an addon loads: the one that is being added would be lost with the old chain.
+    """
     for name in _HOST_ADDONS:
         addon = ctx.master.addons.get(name)
         if addon is not None:

@@ -314,7 +314,6 @@ class Upstreams:
         self.tls = tls
         self._idle: dict[ServerKey, list[UpstreamConnection]] = {}
         self._idle_count = 0
-        self._opening: set[asyncio.Task[None]] = set()
         self.time = asyncio.get_running_loop().time
 
     def take(self, key: ServerKey, *, is_repeatable: bool) -> UpstreamConnection | None:

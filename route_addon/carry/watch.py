@@ -512,7 +512,12 @@ class WatchedExchange(Exchange):
             self._connection.pause_reading()
         # mitmproxy's loop begins a task at once: it may be over before anything is assigned here.
         self._is_asking = True
-        self._watch.run(self._finish_asking(work))
+        try:
+            self._watch.run(self._finish_asking(work))
+        except Exception:
+            self._is_asking = False
+            work.close()
+            raise
 
     async def _finish_asking(self, work: Coroutine[Any, Any, Step]) -> None:
         self._asker = asyncio.current_task()
@@ -526,8 +531,14 @@ class WatchedExchange(Exchange):
             logger.error("a watched exchange failed: %s", describe_fault(fault))
             step = super().fail
         self._is_asking, self._asker = False, None
-        if self._has_failed:
-            step = super().fail
+        try:
+            self._go_on(super().fail if self._has_failed else step)
+        except Exception as fault:
+            logger.error("a watched exchange failed: %s", describe_fault(fault))
+            super().fail()
+
+    def _go_on(self, step: Step) -> None:
+        """All have been asked: take the step, and then what came meanwhile."""
         if self._connection is not None and not self._is_client_slow:
             self._connection.resume_reading()
         self._guarded(step)()

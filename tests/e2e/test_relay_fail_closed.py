@@ -8,7 +8,7 @@ closed connection, in time; what may not pass does not pass; and no log tells th
 import importlib
 import ssl
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,9 +63,9 @@ setattr(*importlib.import_module({module!r})._whole)
 """
 
 
-def find_places() -> Iterator[tuple[str, str]]:
+def find_places(modules: Sequence[str] = MODULES) -> Iterator[tuple[str, str]]:
     """Every function and method: its module, and its path in there."""
-    for name in MODULES:
+    for name in modules:
         module = importlib.import_module(f"route_addon.{name}")
         for member, value in vars(module).items():
             if isinstance(value, types.FunctionType) and value.__module__.startswith("route_addon"):

@@ -7,11 +7,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.e2e.harness import Backend, Command, Fleet, build_request, record_flows
+from tests.e2e.harness import TOKEN, Backend, Command, Fleet, build_request, record_flows
 from tests.e2e.test_websockets import HANDSHAKE
 from tests.minting import key_pair
-
-NO_KEYS: Mapping[str, str] = {}
 
 
 def _replay(
@@ -24,6 +22,7 @@ def _replay(
     assert "listening" not in outcome.stdout
     assert "listens" not in outcome.stdout
     assert "Traceback" not in outcome.stdout + outcome.stderr
+    assert TOKEN.search(outcome.stdout.encode()) is None
     return outcome
 
 
