@@ -198,7 +198,14 @@ class RouteAddon:
         if settings.carrier == "relay" and ctx.options.server:
             if self.relay is None:
                 self.relay = Relay(settings.limits, self.router)
-            self.relay.configure(settings.limits, self.router, certificates, upstream_tls)
+            self.relay.configure(
+                settings.limits,
+                self.router,
+                settings.pools,
+                settings.cache_limits,
+                certificates,
+                upstream_tls,
+            )
 
     def _choose_exchanges(self) -> None:
         """Let exchanges be flows from now on, or not, as there is somebody to see them."""

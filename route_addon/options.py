@@ -152,6 +152,39 @@ OPTIONS = (
         "route_cache_entries", 65536, "How many verified tokens are remembered.", unit="entries"
     ),
     Option(
+        "route_http_cache",
+        "/",
+        "The locations whose answers are kept in the HTTP cache (RFC 9111): paths as they stand in "
+        "the table, separated by commas; never one with a token; 'none' for none.",
+        unit="paths",
+    ),
+    Option(
+        "route_http_cache_bytes",
+        64 * 2**20,
+        "What the HTTP cache keeps in memory, in all.",
+        unit="bytes",
+    ),
+    Option(
+        "route_http_cache_object_bytes",
+        2**20,
+        "The largest answer that it keeps; never more than an eighth of all.",
+        unit="bytes",
+    ),
+    Option(
+        "route_http_cache_heuristic",
+        0,
+        "How much of the time since its Last-Modified an answer that says nothing is fresh for; 0 "
+        "to ask the server each time whether it still holds.",
+        unit="percent",
+    ),
+    Option(
+        "route_http_cache_stale_if_error",
+        0,
+        "For how long a stale answer stands in for a server that fails, where the server itself "
+        "neither says nor forbids it.",
+        unit="seconds",
+    ),
+    Option(
         "route_leeway",
         0,
         "How far the clocks of pyos and this machine may be apart.",

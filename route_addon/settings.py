@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from route_addon.carry.certificates import CertificateFiles
-from route_addon.carry.limits import Limits, WatchLimits
+from route_addon.carry.limits import CacheLimits, Limits, WatchLimits
 from route_addon.config_file import ConfigFile, read_config_file
 from route_addon.core.credentials import full_authority, parse_origin
 from route_addon.core.forwarded import TrustedProxies
+from route_addon.core.httpcache_stored import Policy
 from route_addon.core.keys import (
     WEAK_BITS,
     KeyFault,
@@ -66,6 +67,7 @@ class Settings:
     carrier: str
     """``relay`` or ``stock``."""
     limits: Limits
+    cache_limits: CacheLimits
     watch: str
     """``auto``, ``always`` or ``never``."""
     watch_limits: WatchLimits
@@ -154,6 +156,7 @@ def build_settings(
         pools=pools,
         carrier=_choice(values, "route_carrier", ("relay", "stock")),
         limits=_limits(values),
+        cache_limits=_cache_limits(values, rules.locations),
         watch=_choice(values, "route_watch", ("auto", "always", "never")),
         watch_limits=WatchLimits(
             body_bytes=_number(values, "route_watch_body_bytes", 0, 2**40),
@@ -207,6 +210,30 @@ def _limits(values: Values) -> Limits:
         spool_bytes=_number(values, "route_spool_bytes", 0, 2**62),
         max_connections=_number(values, "route_max_connections", 0, 2**20),
         max_connections_per_client=_number(values, "route_max_connections_per_client", 0, 2**20),
+    )
+
+
+def _cache_limits(values: Values, locations: Locations) -> CacheLimits:
+    name = "route_http_cache"
+    value = _text(values, name)
+    paths = frozenset(split_list(value)) if value.strip().lower() != "none" else frozenset()
+    known = {
+        location.location
+        for location in locations.all
+        if not location.token and location.upstream not in (POD, HERE)
+    }
+    for path in sorted(paths - known):
+        raise BadOption(
+            name, value, f"{path!r} must be a location without a token: {', '.join(sorted(known))}"
+        )
+    return CacheLimits(
+        locations=paths,
+        max_bytes=_number(values, f"{name}_bytes", 0, 2**40),
+        max_object_bytes=_number(values, f"{name}_object_bytes", 0, 2**40),
+        policy=Policy(
+            heuristic_fraction=_number(values, f"{name}_heuristic", 0, 100) / 100,
+            stale_if_error_s=_number(values, f"{name}_stale_if_error", 0, _MAX_S),
+        ),
     )
 
 

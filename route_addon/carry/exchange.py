@@ -9,29 +9,29 @@ for that is not one of the two connections.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mitmproxy.proxy.server import ConnectionHandler
 
+from route_addon.carry.approach import Approach
+from route_addon.carry.caching import Caching
 from route_addon.carry.challenge import read_challenge
+from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import RawAnswer
 from route_addon.carry.http1_writer import build_chunk, build_request_head
-from route_addon.carry.resolve import check_pod_address
 from route_addon.carry.spool import Spool
 from route_addon.carry.tunnel import Tunnel, TunnelMaker
-from route_addon.carry.upstream import ServerKey, UpstreamConnection
+from route_addon.carry.upstream import UpstreamConnection
+from route_addon.carry.wire import Wire
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
-from route_addon.core.errors import (
-    BadAnswer,
-    ContentTooLarge,
-    InternalError,
-    RouteError,
-)
+from route_addon.core.attempts import IDEMPOTENT
+from route_addon.core.errors import BadAnswer, ContentTooLarge, InternalError, RouteError
 from route_addon.core.framing import CHUNKED, UNTIL_END
-from route_addon.core.locations import POD
+from route_addon.core.httpcache import Asked, Use
 from route_addon.core.messages import (
     Decision,
     Fields,
@@ -41,7 +41,6 @@ from route_addon.core.messages import (
     Verify,
 )
 from route_addon.core.router import Verdict
-from route_addon.core.targets import Address, parse_address
 
 if TYPE_CHECKING:
     from route_addon.carry.relay import Relay
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
-_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
-"""RFC 9110 9.2.2."""
 _BODILESS_STATUS: Final = frozenset({204, 304})
 
 
@@ -117,6 +114,54 @@ class ClientStream(Protocol):
         """mitmproxy's handler of the client's connection."""
 
 
+class Nobody:
+    """The client's side of an exchange whose answer is for the store alone."""
+
+    def send_continue(self) -> None:
+        """Nobody waits."""
+
+    def send_head(
+        self,
+        status: int,
+        reason: bytes | None,
+        fields: Fields,
+        length: int | None,
+        pieces: list[bytes],
+        is_end: bool,
+    ) -> None:
+        """Nobody reads it."""
+
+    def send_content(self, pieces: list[bytes], is_end: bool) -> None:
+        """Nobody reads it."""
+
+    def cut(self) -> None:
+        """Nobody misses the rest."""
+
+    def finish(self) -> None:
+        """Nothing follows."""
+
+    def pause_content(self) -> None:
+        """There is none."""
+
+    def resume_content(self) -> None:
+        """There is none."""
+
+    def start_tunnel(
+        self,
+        fields: Fields,
+        connection: UpstreamConnection,
+        data: bytes,
+        make_tunnel: TunnelMaker,
+    ) -> None:
+        """A handshake is never answered from the store."""
+        raise AssertionError("a tunnel for nobody")
+
+    @property
+    def handler(self) -> ConnectionHandler:
+        """There is no connection, and nobody watches."""
+        raise AssertionError("a connection of nobody's")
+
+
 class Content(Enum):
     """What becomes of the request's content."""
 
@@ -139,6 +184,8 @@ class Exchange:
     def __init__(self, relay: "Relay", stream: ClientStream, head: RequestHead) -> None:
         self.head = head
         self.forward: Forward | None = None
+        self.approach: Approach | None = None
+        """The way to the upstream, once that is wanted."""
         self.is_over = False
         self._relay = relay
         self._stream = stream
@@ -148,12 +195,10 @@ class Exchange:
         self._received_bytes = 0
         self._spool: Spool | None = None
         self._connection: UpstreamConnection | None = None
-        self._addresses: tuple[Address, ...] = ()
-        self._key: ServerKey | None = None
+        self._caching: Caching | None = None
         self._is_request_whole = head.length == 0
         self._is_answer_begun = False
         self._is_answer_paused = False
-        self._waiting: asyncio.Task[None] | None = None
 
     # Deciding.
 
@@ -309,62 +354,58 @@ class Exchange:
     # To the upstream.
 
     def _connect(self) -> None:
-        """Find the server's addresses, check them, and use a connection to the first."""
-        forward = self.forward
+        """All of the request is there that will be waited for: get its answer."""
+        forward, cache = self.forward, self._relay.cache
         assert forward is not None
-        server = forward.server
-        address = parse_address(server.host)
-        if address is None:
-            self._wait(self._resolve(forward))
-        else:
-            # The policy has checked an address already, when it verified the token.
-            self._addresses = (address,)
-            is_suspect = server.port in self._relay.own_ports
-            try:
-                self._reach(forward, (server.host,), is_checked=not is_suspect)
-            except RouteError as error:
-                self.refuse(error)
-
-    async def _resolve(self, forward: Forward) -> None:
-        self._addresses = await self._relay.resolver.resolve(forward.server.host)
-        self._reach(forward, tuple(map(str, self._addresses)), is_checked=False)
-
-    def _reach(self, forward: Forward, addresses: Sequence[str], *, is_checked: bool) -> None:
-        """The addresses are known: use a connection that rests, or open one to the first.
-
-        Raises:
-            TargetDenied: The target policy, on what will really be connected to.
-        """
-        server = forward.server
-        if forward.upstream == POD and not is_checked:
-            policy, own_ports = self._router.rules.policy, self._relay.own_ports
-            for one in self._addresses:
-                check_pod_address(policy, server.host, one, server.port, own_ports)
-        upstreams, is_repeatable = self._relay.upstreams, self._is_repeatable
-        for address in addresses:
-            self._key = ServerKey(server.scheme, address, server.port, server.host)
-            connection = upstreams.take(self._key, is_repeatable=is_repeatable)
-            if connection is not None:
-                self._send(connection)
+        if cache.locations and forward.location.location in cache.locations:
+            self._caching = cache.open(forward, self.head.length)
+            if self._caching is not None:
+                self._look()
                 return
-        self._wait(self._open())
+        self._begin_approach(forward)
+
+    def _look(self) -> None:
+        """Answer from the store, or ask the upstream what the store lacks."""
+        caching, forward = self._caching, self.forward
+        assert caching is not None and forward is not None
+        try:
+            found = caching.look(self._guarded(self._look))
+        except RouteError as error:
+            self.refuse(error)
+            return
+        if isinstance(found, Use):
+            self._serve(found)
+        elif found is not None:
+            self._begin_approach(_ask(forward, found))
+
+    def begin_refresh(self, forward: Forward, caching: Caching, asked: Asked) -> None:
+        """Ask the upstream for what the store has become stale of, and for nobody.
+
+        Args:
+            forward: The decision.
+            caching: Its dealings with the cache.
+            asked: What to ask.
+        """
+        self.forward = forward
+        self._caching = caching
+        self._begin_approach(_ask(forward, asked))
+
+    def _begin_approach(self, forward: Forward) -> None:
+        self.approach = Approach(self._relay, self, forward, is_repeatable=self._is_repeatable)
+        self.approach.begin()
 
     @property
     def _is_repeatable(self) -> bool:
-        return self.head.length == 0 and self.head.method in _IDEMPOTENT
+        return self.head.length == 0 and self.head.method in IDEMPOTENT
 
-    async def _open(self) -> None:
-        assert self._key is not None
-        connection = await self._relay.upstreams.open(self._key, self._addresses)
-        if self.is_over:
-            connection.abandon()
-        else:
-            self._send(connection)
+    @property
+    def _is_content_kept(self) -> bool:
+        """Whether the request's content could be sent again."""
+        return self.head.length == 0 or self._spool is not None
 
-    def _send(self, connection: UpstreamConnection) -> None:
+    def use(self, connection: UpstreamConnection, forward: Forward) -> None:
         """Send the request, or its head when its content streams."""
-        forward = self.forward
-        assert forward is not None
+        self.forward = forward
         self._connection = connection
         patience_s = self._relay.limits.answer_s or forward.location.answer_within_s
         connection.begin(self, forward.method, patience_s)
@@ -381,62 +422,108 @@ class Exchange:
             self._stream.send_continue()
             self._stream.resume_content()
         elif spool.is_in_memory:
-            connection.write(head + spool.take_memory(), is_end=True)
-            self._close_spool()
+            self._send_rest(head + spool.rest)
         else:
             connection.write(head, is_end=False)
+            spool.rewind()
             self._pump()
 
     def _pump(self) -> None:
         """Send the next block of a collected body, once the last has been read."""
         if self._spool is not None and not self._spool.is_busy:
-            self._spool.read(self._guarded(self._pumped))
+            self._spool.read(self._guarded(partial(self._pumped, self._connection)))
 
-    def _pumped(self, block: bytes, error: RouteError | None) -> None:
+    def _pumped(
+        self, reader: UpstreamConnection | None, block: bytes, error: RouteError | None
+    ) -> None:
         connection, spool = self._connection, self._spool
         if connection is None or spool is None:
             return
         if error is not None:
             self.refuse(error)
+        elif connection is not reader:
+            # Read for a server that has failed meanwhile; this one gets it all.
+            spool.rewind()
+            self._pump()
         elif block:
             connection.write(block, is_end=False)
             if not connection.is_paused:
                 self._pump()
         else:
-            connection.write(spool.take_memory(), is_end=True)
+            self._send_rest(spool.rest)
+
+    def _send_rest(self, data: bytes) -> None:
+        """Send what makes the request whole; its content stays while it may be sent again."""
+        assert self._connection is not None
+        self._connection.write(data, is_end=True)
+        if self.approach is None or not self.approach.may_be_repeated:
             self._close_spool()
 
-    def _wait(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for something that is not one of the two connections."""
-        self._waiting = asyncio.get_running_loop().create_task(self._finish_waiting(work))
+    def lack(self, error: RouteError) -> None:
+        """No connection is to be had."""
+        self._go_on_after(error, is_sent=False)
 
-    async def _finish_waiting(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except RouteError as error:
-            self.refuse(error)
-        except Exception as fault:
-            logger.error("an exchange failed: %s", describe_fault(fault))
-            self.fail()
+    def _go_on_after(self, error: RouteError, *, is_sent: bool) -> None:
+        """The upstream has failed: is there another server, or a stored answer, to go on with?"""
+        approach, caching = self.approach, self._caching
+        if not self._is_answer_begun:
+            if approach is not None and approach.may_go_on(
+                error, is_sent=is_sent, is_body_kept=self._is_content_kept
+            ):
+                approach.go_on()
+                return
+            found = caching.stand_in() if caching is not None else None
+            if found is not None:
+                self._serve(found)
+                return
+        self.refuse(error)
 
     # The answer, from the upstream.
 
     def receive_answer(self, answer: RawAnswer, pieces: list[bytes], is_end: bool) -> None:
         """The answer's head has arrived."""
-        forward = self.forward
-        assert forward is not None
-        if is_end and answer.status != SWITCHING_PROTOCOLS:
-            self._connection = None
+        forward, approach = self.forward, self.approach
+        assert forward is not None and approach is not None
         status = answer.status
+        if is_end and status != SWITCHING_PROTOCOLS:
+            self._connection = None
+        if approach.is_in_pool and approach.judge(status, is_body_kept=self._is_content_kept):
+            self._abandon_connection()
+            approach.go_on()
+            return
         if status == SWITCHING_PROTOCOLS:
             self._switch(forward, answer, pieces)
             return
-        fields = answer_fields(status, answer.fields, forward)
         if self.head.method == b"HEAD" or status in _BODILESS_STATUS:
             length = answer.content_length if status != 204 else None
         else:
             length = CHUNKED if answer.length == UNTIL_END else answer.length
+        sent, caching = answer.fields, self._caching
+        if caching is not None:
+            found = caching.judge(answer, sent, answer.content_length)
+            if isinstance(found, Use):
+                self._abandon_connection()
+                self._serve(found)
+                return
+            sent = [*sent, (b"Cache-Status", found)]
+            caching.receive_content(pieces, is_end)
+        fields = answer_fields(status, sent, forward)
         self._send_answer(status, answer.reason, fields, length, pieces, is_end)
+
+    def _serve(self, found: Use) -> None:
+        """Answer from the store."""
+        forward, part = self.forward, found.part
+        assert forward is not None
+        if found.refresh is not None:
+            self._refresh(forward, found.refresh)
+        fields = answer_fields(part.status, part.fields, forward)
+        self._send_answer(part.status, part.reason, fields, part.length, found.pieces, True)
+
+    def _refresh(self, forward: Forward, asked: Asked) -> None:
+        assert self._caching is not None
+        caching = self._caching.refresh(asked)
+        if caching is not None:
+            Exchange(self._relay, Nobody(), self.head).begin_refresh(forward, caching, asked)
 
     def _send_answer(
         self,
@@ -456,6 +543,8 @@ class Exchange:
         """More of the answer has arrived."""
         if is_end:
             self._connection = None
+        if self._caching is not None:
+            self._caching.receive_content(pieces, is_end)
         self._stream.send_content(pieces, is_end)
         if is_end:
             self._finish()
@@ -463,11 +552,11 @@ class Exchange:
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
         """The answer will not come, or not whole."""
         self._connection = None
-        if is_untouched and self._is_repeatable:
+        if is_untouched and self._is_repeatable and self.approach is not None:
             # The server closed a resting connection as we took it: it has not seen the request.
-            self._wait(self._open())
+            self.approach.again()
         else:
-            self.refuse(error)
+            self._go_on_after(error, is_sent=True)
 
     def pause_answer(self) -> None:
         """The client does not read fast enough."""
@@ -489,10 +578,30 @@ class Exchange:
         self._start_tunnel(fields, connection, b"".join(pieces))
 
     def _start_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
+        self._open_tunnel_by(Tunnel, fields, connection, data)
+
+    def _open_tunnel_by(
+        self, make: TunnelMaker, fields: Fields, connection: UpstreamConnection, data: bytes
+    ) -> None:
         self._connection = None
         self._is_answer_begun = True
-        self._stream.start_tunnel(fields, connection, data, Tunnel)
+        self._stream.start_tunnel(fields, connection, data, partial(self._make_seated, make))
+        # Its server counts it as long as the tunnel lasts.
+        self.approach = None
         self.is_over = True
+
+    def _make_seated(
+        self,
+        make: TunnelMaker,
+        wire: Wire,
+        transport: asyncio.Transport,
+        deadlines: Deadlines,
+        silence_s: float,
+    ) -> Tunnel:
+        tunnel = make(wire, transport, deadlines, silence_s)
+        if self.approach is not None:
+            tunnel.on_upstream_lost = self.approach.close
+        return tunnel
 
     # The end.
 
@@ -508,13 +617,19 @@ class Exchange:
         self.is_over = True
 
     def _drop_upstream(self) -> None:
+        self._abandon_connection()
+        approach, self.approach = self.approach, None
+        if approach is not None:
+            approach.close()
+        caching, self._caching = self._caching, None
+        if caching is not None:
+            caching.close()
+        self._close_spool()
+
+    def _abandon_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abandon()
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting is not asyncio.current_task():
-            waiting.cancel()
-        self._close_spool()
 
     def _close_spool(self) -> None:
         spool, self._spool = self._spool, None
@@ -534,3 +649,8 @@ class Exchange:
                 self.fail()
 
         return guarded
+
+
+def _ask(forward: Forward, asked: Asked) -> Forward:
+    """The decision with the fields that the cache asks with."""
+    return forward if asked.fields is None else forward._replace(fields=asked.fields)

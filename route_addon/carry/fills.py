@@ -37,14 +37,15 @@ class Fill:
         """How many wait."""
         return len(self._waiting)
 
-    def end(self, now: float, *, is_stored: bool) -> None:
-        """Wake all who wait: the answer is stored, or will never be. Later calls do nothing.
+    def end(self, now: float, *, is_storable: bool) -> None:
+        """Wake all who wait: the answer is stored, or will not be. Later calls do nothing.
 
         Args:
             now: The time, by any clock that does not go back.
-            is_stored: Which.
+            is_storable: Whether it could have been stored. Where it could not, nobody waits for
+                its like the next time.
         """
-        if self._fills.remove(self._key, self, now, is_stored=is_stored):
+        if self._fills.remove(self._key, self, now, is_storable=is_storable):
             waiting, self._waiting = self._waiting, {}
             for resume in waiting:
                 resume()
@@ -82,7 +83,7 @@ class Fills:
         """The request to wait for, if there is one."""
         return self._fills.get(key)
 
-    def remove(self, key: CacheKey, fill: Fill, now: float, *, is_stored: bool) -> bool:
+    def remove(self, key: CacheKey, fill: Fill, now: float, *, is_storable: bool) -> bool:
         """Forget a request that has ended; for ``Fill.end``.
 
         Returns:
@@ -92,7 +93,7 @@ class Fills:
             return False
         del self._fills[key]
         self._unstored.pop(key, None)
-        if not is_stored:
+        if not is_storable:
             self._unstored[key] = now + UNSTORED_S
             if len(self._unstored) > MAX_UNSTORED:
                 self._unstored.popitem(last=False)

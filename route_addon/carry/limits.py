@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from route_addon.core.httpcache_stored import DEFAULT_POLICY, Policy
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -40,3 +42,16 @@ class WatchLimits:
     """The newest messages of a WebSocket."""
     history_bytes: int = 8 * 2**20
     """The same in bytes; also of one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """What the HTTP cache keeps."""
+
+    locations: frozenset[str] = frozenset()
+    """The paths of the locations that are cached."""
+    max_bytes: int = 64 * 2**20
+    """What all stored answers take together."""
+    max_object_bytes: int = 2**20
+    """What one may take; never more than an eighth of all."""
+    policy: Policy = DEFAULT_POLICY

@@ -7,7 +7,7 @@ connection's transport over: bytes -> ``RequestHead`` -> ``decide`` -> ``Decisio
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.proxy.server import ConnectionHandler
 
 from route_addon.carry.arrivals import Arrivals
+from route_addon.carry.caching import HttpCache
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.client_http1 import ClientHttp1
 from route_addon.carry.client_http2 import ClientHttp2
@@ -24,7 +25,8 @@ from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.exchange import ClientStream, Exchange
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import describe_answer, read_peer
-from route_addon.carry.limits import Limits
+from route_addon.carry.limits import CacheLimits, Limits
+from route_addon.carry.pools import Pools
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
 from route_addon.carry.tls import HTTP1, HTTP1_AND_2, HTTP2, TLS_HANDSHAKE, put_under_tls
@@ -32,6 +34,7 @@ from route_addon.carry.upstream import Upstreams
 from route_addon.carry.verify import Verifier
 from route_addon.carry.wire import TlsWire, Wire
 from route_addon.core.messages import RequestHead, Respond
+from route_addon.core.pool_config import PoolSpec
 from route_addon.core.router import Router
 
 if TYPE_CHECKING:
@@ -65,11 +68,15 @@ class Relay:
         )
         self.spools = Spools(limits.spool_folder, limits.spool_bytes)
         self.upstreams = Upstreams(self.deadlines, limits.connect_s)
+        self.pools = Pools(self.deadlines, self.resolver, self.upstreams)
+        self.cache = HttpCache(CacheLimits())
 
     def configure(
         self,
         limits: Limits,
         router: Router,
+        pools: Mapping[str, PoolSpec],
+        cache: CacheLimits,
         certificates: Certificates | None = None,
         upstream_tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -80,6 +87,8 @@ class Relay:
         self.upstreams.tls = upstream_tls
         self.spools.configure(limits.spool_folder, limits.spool_bytes)
         self.upstreams.connect_timeout_s = limits.connect_s
+        self.pools.configure(pools)
+        self.cache.configure(cache)
 
     def accept(self, client: connection.Client) -> str | None:
         """A connection has been accepted.
@@ -111,6 +120,7 @@ class Relay:
 
     def close(self) -> None:
         """Let threads and resting connections go."""
+        self.pools.close()
         self.upstreams.close()
         self.deadlines.close()
         self.resolver.close()

@@ -92,6 +92,20 @@ def is_local(address: Address) -> bool:
         return True
 
 
+async def resolve_pod(resolver: Resolver, policy: TargetPolicy, host: str) -> tuple[Address, ...]:
+    """The addresses of a host that a token names.
+
+    Raises:
+        TargetDenied: It has none, and its name is denied: no network that is allowed can save it.
+        UpstreamUnresolved: It has none.
+    """
+    try:
+        return await resolver.resolve(host)
+    except UpstreamUnresolved:
+        policy.check_unresolved(host)
+        raise
+
+
 def check_pod_address(
     policy: TargetPolicy, host: str, address: Address, port: int, own_ports: frozenset[int]
 ) -> None:

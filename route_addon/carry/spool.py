@@ -54,7 +54,7 @@ class Spools:
 
 
 class Spool:
-    """One collected body. Written whole, then read whole, then closed.
+    """One collected body. Written whole, then read whole, once or again, then closed.
 
     Args:
         spools: All of them, for the bound.
@@ -112,10 +112,14 @@ class Spool:
         self._pieces = [content]
         self.size = len(content)
 
-    def take_memory(self) -> bytes:
+    @property
+    def rest(self) -> bytes:
         """The body, or the end of it that is not in the file."""
-        rest, self._pieces = b"".join(self._pieces), []
-        return rest
+        return b"".join(self._pieces)
+
+    def rewind(self) -> None:
+        """Read it from its beginning again."""
+        self._offset = 0
 
     def read(self, done: Callable[[bytes, RouteError | None], None]) -> None:
         """Read the next block of the file; ``done`` gets no bytes at its end."""

@@ -28,7 +28,7 @@ from route_addon.carry.flows import (
 )
 from route_addon.carry.guard import Guard, listen_addresses
 from route_addon.carry.request_id import make_request_id
-from route_addon.carry.resolve import Resolver, check_pod_address
+from route_addon.carry.resolve import Resolver, check_pod_address, resolve_pod
 from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.credentials import redact
@@ -126,8 +126,9 @@ class Stock:
         """The decision with an address in the place of a name: what was checked is connected to."""
         host, port = decision.server.host, decision.server.port
         own_ports = frozenset(address[1] for address in listen_addresses())
-        address = (await self._resolver.resolve(host))[0]
-        check_pod_address(router.rules.policy, host, address, port, own_ports)
+        policy = router.rules.policy
+        address = (await resolve_pod(self._resolver, policy, host))[0]
+        check_pod_address(policy, host, address, port, own_ports)
         return decision._replace(server=decision.server._replace(host=str(address)))
 
     @staticmethod

@@ -37,6 +37,8 @@ class Tunnel:
         self, wire: Wire, transport: asyncio.Transport, deadlines: Deadlines, silence_s: float
     ) -> None:
         self.deadline = NEVER
+        self.on_upstream_lost: Callable[[], None] | None = None
+        """Called once, when the upstream's connection is no more."""
         self.wire = wire
         self.transport = transport
         self._deadlines = deadlines
@@ -165,6 +167,8 @@ class _UpstreamSide(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._tunnel.on_upstream_lost is not None:
+            self._guard(self._tunnel.on_upstream_lost)
         self._guard(self._tunnel.close if exc is None else self._tunnel.lose_side)
 
     def pause_writing(self) -> None:

@@ -148,7 +148,6 @@ class WatchedExchange(Exchange):
         self._is_edited = False
         self._has_failed = False
         self._is_client_slow = False
-        self._opening_since: float | None = None
         self._request_content = Kept(watch.limits.body_bytes)
         self._answer_content = Kept(watch.limits.body_bytes)
         self._shown_content: bytes | None = None
@@ -281,13 +280,15 @@ class WatchedExchange(Exchange):
         else:
             self._ask(self._ask_request(self.forward))
 
-    async def _open(self) -> None:
-        self._opening_since = time.time()
-        await super()._open()
-
-    def _send(self, connection: UpstreamConnection) -> None:
-        show_connection(self.flow.server_conn, connection, self._opening_since)
-        super()._send(connection)
+    def use(self, connection: UpstreamConnection, forward: Forward) -> None:
+        flow, server = self.flow, forward.server
+        if flow.server_conn.address != (server.host, server.port):
+            # Another of the pool's servers than the first.
+            show_destination(flow, server)
+            self._seen = request_state(flow.request)
+        since = self.approach.opening_since if self.approach is not None else None
+        show_connection(flow.server_conn, connection, since)
+        super().use(connection, forward)
 
     # The request's content.
 
@@ -486,12 +487,10 @@ class WatchedExchange(Exchange):
         return partial(self._open_tunnel, fields, connection, data)
 
     def _open_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
-        self._connection = None
-        self._is_answer_begun = True
         values = [value for name, value in fields if name.lower() == b"sec-websocket-extensions"]
         copy = WebSocketCopy(self.flow, b",".join(values), self._watch.limits, self._watch.run)
-        self._stream.start_tunnel(fields, connection, data, partial(self._make_tunnel, copy))
-        self.is_over = self._is_done = True
+        self._open_tunnel_by(partial(self._make_tunnel, copy), fields, connection, data)
+        self._is_done = True
 
     def _make_tunnel(
         self,

@@ -45,6 +45,7 @@
     │   ├── PoolDown                  no server of a pool is available
     │   └── PoolBusy                  all that are have as many requests as they may
     ├── UpstreamTimeout               504, no connection or no answer in time
+    ├── NotCached                     504, only-if-cached and nothing is
     ├── UnsupportedVersion            505
     └── InternalError                 500, our own bug
         └── Undecided                 a request that nobody has decided: the guard's word
@@ -413,6 +414,14 @@ class UpstreamTimeout(RouteError):
     status = 504
     slug = "upstream_timeout"
     reason = "The upstream did not answer in time."
+
+
+class NotCached(RouteError):
+    """The client wants nothing but a stored answer, and there is none (RFC 9111 5.2.1.7)."""
+
+    status = 504
+    slug = "not_cached"
+    reason = "No stored answer is there, and the request asks for no other."
 
 
 class UnsupportedVersion(RouteError):

@@ -155,8 +155,17 @@ class TargetPolicy:
         address = parse_address(host)
         if address is not None:
             self.check_address(host, address)
-        elif self.deny.has_name(host) and not self.allow.networks and not self.allow.has_name(host):
+        elif not self.allow.networks:
             # With networks to allow, only the address can say.
+            self.check_unresolved(host)
+
+    def check_unresolved(self, host: str) -> None:
+        """Check a name that has no address.
+
+        Raises:
+            TargetDenied: The policy forbids it.
+        """
+        if self.deny.has_name(host) and not self.allow.has_name(host):
             raise TargetDenied("the name is denied")
 
     def check_address(self, host: str, address: Address) -> None:

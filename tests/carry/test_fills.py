@@ -17,9 +17,9 @@ def test_one_leads_and_the_others_wait() -> None:
     fill.add(lambda: woken.append("one"))
     fill.add(lambda: woken.append("two"))
     assert (fill.waiting, woken) == (2, [])
-    fill.end(1, is_stored=True)
+    fill.end(1, is_storable=True)
     assert (fill.waiting, woken) == (0, ["one", "two"])
-    fill.end(2, is_stored=False)
+    fill.end(2, is_storable=False)
     assert woken == ["one", "two"]
     assert fills.find(KEY) is None
     assert fills.lead(KEY, 3) is not None
@@ -44,7 +44,7 @@ def test_who_leaves_is_not_woken() -> None:
     fill.add(resume)
     fill.leave(resume)
     fill.leave(resume)
-    fill.end(0, is_stored=True)
+    fill.end(0, is_storable=True)
     assert woken == []
 
 
@@ -54,7 +54,7 @@ def test_who_is_woken_may_lead() -> None:
     fill = fills.lead(KEY, 0)
     assert fill is not None
     fill.add(lambda: led.append(fills.lead(KEY, 0)))
-    fill.end(0, is_stored=True)
+    fill.end(0, is_storable=True)
     assert led == [fills.find(KEY)]
 
 
@@ -63,12 +63,12 @@ def test_nobody_waits_for_what_is_not_stored() -> None:
     fills = Fills()
     fill = fills.lead(KEY, 10)
     assert fill is not None
-    fill.end(11, is_stored=False)
+    fill.end(11, is_storable=False)
     assert fills.lead(KEY, 12) is None
     assert fills.find(KEY) is None
     again = fills.lead(KEY, 11 + UNSTORED_S)
     assert again is not None
-    again.end(80, is_stored=True)
+    again.end(80, is_storable=True)
     assert fills.lead(KEY, 81) is not None
 
 
@@ -78,6 +78,6 @@ def test_what_is_remembered_has_a_bound() -> None:
     for number in range(MAX_UNSTORED + 1):
         fill = fills.lead(KEY._replace(target=b"/%d" % number), 0)
         assert fill is not None
-        fill.end(0, is_stored=False)
+        fill.end(0, is_storable=False)
     assert fills.lead(KEY._replace(target=b"/0"), 1) is not None
     assert fills.lead(KEY._replace(target=b"/1"), 1) is None

@@ -47,7 +47,7 @@ async def _read(spool: Spool) -> bytes:
         content += block
         if not block:
             break
-    return content + spool.take_memory()
+    return content + spool.rest
 
 
 def _open_files(folder: Path) -> int:

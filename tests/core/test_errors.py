@@ -63,6 +63,7 @@ EXPECTED = {
     "PoolDown": (503, "pool_down"),
     "PoolBusy": (503, "pool_busy"),
     "UpstreamTimeout": (504, "upstream_timeout"),
+    "NotCached": (504, "not_cached"),
     "UnsupportedVersion": (505, "unsupported_version"),
 }
 
