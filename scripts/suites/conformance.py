@@ -1,9 +1,8 @@
-"""Outside suites against a relay: WebSockets by kosoku, slow attacks, our own answers linted.
+"""Outside suites against a relay: WebSockets, slow attacks, our own answers linted, the cache.
 
-scripts/conformance [kosoku] [slowhttptest] [httplint]
+scripts/conformance [kosoku] [slowhttptest] [httplint] [cache]
 """
 
-import contextlib
 import json
 import re
 import shutil
@@ -13,14 +12,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from scripts.suites.echo import run_echo
+from scripts.suites.http_cache import run_http_cache
+from scripts.suites.relays import Row, relay
 from tests.e2e.fleet import ALICE, Fleet
-from tests.e2e.footprint import Footprint, Memory, run_relay
+from tests.e2e.footprint import Footprint, Memory
 from tests.e2e.harness import Answer, Field, Router, build_chunks, build_request
 from tests.e2e.process import close_confdir
-from tests.minting import key_pair
 
 MIB = 2**20
 SLOW = {
@@ -32,30 +31,6 @@ ATTACKS = {
     "slow readers": ("-X", "-w", "1", "-y", "10", "-n", "1", "-z", "1", "-k", "3"),
 }
 CONNECTIONS = 200
-
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    suite: str
-    what: str
-    result: str
-    is_good: bool
-
-
-@contextlib.contextmanager
-def relay(**options: object) -> Iterator[tuple[Router, Fleet]]:
-    """A relay, and the back ends behind it."""
-    with tempfile.TemporaryDirectory() as folder, Fleet() as fleet:
-        pems = {
-            "route_signing_key": key_pair("signing").public_pem,
-            "route_payload_key": key_pair("payload").private_pem,
-        }
-        for name, pem in pems.items():
-            Path(folder, name).write_bytes(pem)
-        keys = {name: str(Path(folder, name)) for name in pems}
-        with run_relay(fleet, keys, **options) as router:
-            yield router, fleet
 
 
 # --- kosoku
@@ -204,6 +179,7 @@ SUITES: dict[str, Callable[[Path], Iterator[Row]]] = {
     "kosoku": run_kosoku,
     "slowhttptest": run_slowhttptest,
     "httplint": run_httplint,
+    "cache": run_http_cache,
 }
 
 

@@ -1,1 +1,0 @@
-"""Outside suites, and what they need to run."""
