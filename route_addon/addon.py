@@ -203,6 +203,7 @@ class RouteAddon:
                 self.router,
                 settings.pools,
                 settings.cache_limits,
+                settings.encoding,
                 certificates,
                 upstream_tls,
             )

@@ -185,6 +185,18 @@ OPTIONS = (
         unit="seconds",
     ),
     Option(
+        "route_compress",
+        "gzip",
+        "The content codings that text is compressed with, of gzip, br and zstd, best first, "
+        "separated by commas; 'none' for none.",
+        unit="codings",
+    ),
+    Option(
+        "route_compress_behind_tokens",
+        True,
+        "Compress answers of locations with a token, too (see docs/compression.md on BREACH).",
+    ),
+    Option(
         "route_leeway",
         0,
         "How far the clocks of pyos and this machine may be apart.",

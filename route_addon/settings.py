@@ -17,6 +17,7 @@ from route_addon.carry.certificates import CertificateFiles
 from route_addon.carry.limits import CacheLimits, Limits, WatchLimits
 from route_addon.config_file import ConfigFile, read_config_file
 from route_addon.core.credentials import full_authority, parse_origin
+from route_addon.core.encodings import CODINGS, EncodingPolicy
 from route_addon.core.forwarded import TrustedProxies
 from route_addon.core.httpcache_stored import Policy
 from route_addon.core.keys import (
@@ -68,6 +69,7 @@ class Settings:
     """``relay`` or ``stock``."""
     limits: Limits
     cache_limits: CacheLimits
+    encoding: EncodingPolicy
     watch: str
     """``auto``, ``always`` or ``never``."""
     watch_limits: WatchLimits
@@ -157,6 +159,9 @@ def build_settings(
         carrier=_choice(values, "route_carrier", ("relay", "stock")),
         limits=_limits(values),
         cache_limits=_cache_limits(values, rules.locations),
+        encoding=EncodingPolicy(
+            _codings(_text(values, "route_compress")), bool(values["route_compress_behind_tokens"])
+        ),
         watch=_choice(values, "route_watch", ("auto", "always", "never")),
         watch_limits=WatchLimits(
             body_bytes=_number(values, "route_watch_body_bytes", 0, 2**40),
@@ -235,6 +240,18 @@ def _cache_limits(values: Values, locations: Locations) -> CacheLimits:
             stale_if_error_s=_number(values, f"{name}_stale_if_error", 0, _MAX_S),
         ),
     )
+
+
+def _codings(value: str) -> tuple[str, ...]:
+    if value.strip().lower() == "none":
+        return ()
+    codings = tuple(dict.fromkeys(split_list(value)))
+    for coding in codings:
+        if coding not in CODINGS:
+            raise BadOption(
+                "route_compress", value, f"{coding!r} must be one of {', '.join(CODINGS)}, or none"
+            )
+    return codings
 
 
 def _choice(values: Values, name: str, choices: tuple[str, ...]) -> str:

@@ -157,6 +157,15 @@ GOOD: list[tuple[str, Value, Read, object]] = [
         lambda settings: settings.cache_limits.policy.stale_if_error_s,
         60,
     ),
+    ("route_compress", "gzip", lambda settings: settings.encoding.codings, ("gzip",)),
+    ("route_compress", "zstd, gzip", lambda settings: settings.encoding.codings, ("zstd", "gzip")),
+    ("route_compress", "none", lambda settings: settings.encoding.codings, ()),
+    (
+        "route_compress_behind_tokens",
+        False,
+        lambda settings: settings.encoding.is_behind_tokens,
+        False,
+    ),
     ("route_cache_ttl", 0, lambda settings: settings.cache_ttl_s, 0),
     ("route_cache_ttl", 86400, lambda settings: settings.cache_ttl_s, 86400),
     ("route_cache_entries", 1, lambda settings: settings.cache_entries, 1),
@@ -265,6 +274,7 @@ BAD: list[tuple[str, Value, str]] = [
     ("route_http_cache_object_bytes", -1, "must be a whole number from 0 to 1099511627776"),
     ("route_http_cache_heuristic", 101, "must be a whole number from 0 to 100"),
     ("route_http_cache_stale_if_error", -1, "must be a whole number from 0 to 2592000"),
+    ("route_compress", "gzip,lzw", "'lzw' must be one of gzip, br, zstd, or none"),
     ("route_cache_ttl", -1, "must be a whole number from 0 to 86400"),
     ("route_cache_ttl", 86401, "must be a whole number from 0 to 86400"),
     ("route_cache_ttl", True, "must be a whole number from 0 to 86400"),
@@ -321,7 +331,7 @@ def test_bad_values(name: str, value: Value, fault: str) -> None:
 def test_all_options() -> None:
     """Every option stands in both tables, but for those of which any value is good."""
     names = {option.name for option in OPTIONS}
-    never_bad = {"route_node_name", "route_allow_known_keys"}
+    never_bad = {"route_node_name", "route_allow_known_keys", "route_compress_behind_tokens"}
     of_the_carrier = {"route_upstream_ca"}
     of_files = {*KEYS, "route_config"}
     assert {name for name, *_ in GOOD} | of_files == names

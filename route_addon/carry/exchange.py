@@ -19,6 +19,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 from route_addon.carry.approach import Approach
 from route_addon.carry.caching import Caching
 from route_addon.carry.challenge import read_challenge
+from route_addon.carry.compress import Encoder, encode_pieces, make_encoder
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import RawAnswer
@@ -29,6 +30,7 @@ from route_addon.carry.upstream import UpstreamConnection
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.attempts import IDEMPOTENT
+from route_addon.core.encodings import encode_head
 from route_addon.core.errors import BadAnswer, ContentTooLarge, InternalError, RouteError
 from route_addon.core.framing import CHUNKED, UNTIL_END
 from route_addon.core.httpcache import Asked, Use
@@ -196,6 +198,7 @@ class Exchange:
         self._spool: Spool | None = None
         self._connection: UpstreamConnection | None = None
         self._caching: Caching | None = None
+        self._encoder: Encoder | None = None
         self._is_request_whole = head.length == 0
         self._is_answer_begun = False
         self._is_answer_paused = False
@@ -498,9 +501,23 @@ class Exchange:
             length = answer.content_length if status != 204 else None
         else:
             length = CHUNKED if answer.length == UNTIL_END else answer.length
-        sent, caching = answer.fields, self._caching
+        sent, stored_length = answer.fields, answer.content_length
+        encoded = encode_head(
+            self._relay.encoding, self.head, forward, status, answer.fields, length
+        )
+        if encoded is not None:
+            sent = encoded.fields
+            if encoded.coding is not None:
+                stored_length = None
+                if self.head.method == b"HEAD":
+                    length = None
+                else:
+                    length = CHUNKED
+                    self._encoder = make_encoder(encoded.coding)
+                    pieces = encode_pieces(self._encoder, pieces, is_end=is_end)
+        caching = self._caching
         if caching is not None:
-            found = caching.judge(answer, sent, answer.content_length)
+            found = caching.judge(answer, sent, stored_length)
             if isinstance(found, Use):
                 self._abandon_connection()
                 self._serve(found)
@@ -542,9 +559,15 @@ class Exchange:
     def receive_answer_content(self, pieces: list[bytes], is_end: bool) -> None:
         """More of the answer has arrived."""
         if is_end:
+            # It has gone back: it is nobody's to pause or to drop.
             self._connection = None
+        if self._encoder is not None:
+            pieces = encode_pieces(self._encoder, pieces, is_end=is_end)
         if self._caching is not None:
             self._caching.receive_content(pieces, is_end)
+        self._send_more(pieces, is_end)
+
+    def _send_more(self, pieces: list[bytes], is_end: bool) -> None:
         self._stream.send_content(pieces, is_end)
         if is_end:
             self._finish()

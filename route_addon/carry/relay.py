@@ -33,6 +33,7 @@ from route_addon.carry.tls import HTTP1, HTTP1_AND_2, HTTP2, TLS_HANDSHAKE, put_
 from route_addon.carry.upstream import Upstreams
 from route_addon.carry.verify import Verifier
 from route_addon.carry.wire import TlsWire, Wire
+from route_addon.core.encodings import DEFAULT_ENCODING, EncodingPolicy
 from route_addon.core.messages import RequestHead, Respond
 from route_addon.core.pool_config import PoolSpec
 from route_addon.core.router import Router
@@ -70,6 +71,7 @@ class Relay:
         self.upstreams = Upstreams(self.deadlines, limits.connect_s)
         self.pools = Pools(self.deadlines, self.resolver, self.upstreams)
         self.cache = HttpCache(CacheLimits())
+        self.encoding = DEFAULT_ENCODING
 
     def configure(
         self,
@@ -77,6 +79,7 @@ class Relay:
         router: Router,
         pools: Mapping[str, PoolSpec],
         cache: CacheLimits,
+        encoding: EncodingPolicy,
         certificates: Certificates | None = None,
         upstream_tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class Relay:
         self.upstreams.connect_timeout_s = limits.connect_s
         self.pools.configure(pools)
         self.cache.configure(cache)
+        self.encoding = encoding
 
     def accept(self, client: connection.Client) -> str | None:
         """A connection has been accepted.

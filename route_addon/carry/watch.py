@@ -416,18 +416,15 @@ class WatchedExchange(Exchange):
             await flow.wait_for_resume()
             self._check_killed()
 
-    def receive_answer_content(self, pieces: list[bytes], is_end: bool) -> None:
-        if is_end:
-            # The connection has gone back: it is nobody's to pause or to drop.
-            self._connection = None
+    def _send_more(self, pieces: list[bytes], is_end: bool) -> None:
         if self._is_asking:
-            self._postponed.append(partial(self.receive_answer_content, pieces, is_end))
+            self._postponed.append(partial(self._send_more, pieces, is_end))
             return
         self._answer_content.add(pieces)
         if is_end:
             self._ask(self._ask_end(pieces))
         else:
-            super().receive_answer_content(pieces, False)
+            super()._send_more(pieces, False)
 
     async def _ask_end(self, pieces: list[bytes]) -> Step:
         flow = self.flow
@@ -440,7 +437,7 @@ class WatchedExchange(Exchange):
         # All but the end has been sent: there is nothing left to hold.
         flow.resume()
         self._check_killed()
-        return partial(super().receive_answer_content, pieces, True)
+        return partial(super()._send_more, pieces, True)
 
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
         self._connection = None

@@ -65,6 +65,11 @@ class Location:
         """Whether an opening handshake is let through."""
         return self.headers == "WS"
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether answers may get a content coding: a speed test measures what it sends."""
+        return self.headers != "WS" and self.upstream != "speedtest"
+
 
 type Captures = Mapping[str, bytes]
 NO_CAPTURES: Captures = {}
