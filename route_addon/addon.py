@@ -138,6 +138,8 @@ class RouteAddon:
             logger.warning("%s", warning)
         for fault in self.certificates.find_faults() if self.certificates is not None else ():
             logger.warning("%s", fault)
+        if self.settings is not None and self.settings.carrier == "stock":
+            logger.info("the stock carrier has no pools (the first server), cache or compression")
         for name in IGNORED_ENVIRONMENT:
             if os.environ.get(name):
                 logger.info("%s is ignored: names are resolved as the system does", name)

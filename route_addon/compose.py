@@ -4,6 +4,7 @@ from mitmproxy import ctx
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
+from route_addon.debug.commands import Commands
 from route_addon.debug.judge import Judge
 
 
@@ -12,12 +13,12 @@ class Composition:
 
     name = "route_addon"
 
-    def __init__(self, route: RouteAddon, judge: Judge) -> None:
-        self.addons = [route, judge]
+    def __init__(self, route: RouteAddon, judge: Judge, commands: Commands) -> None:
+        self.addons = [route, judge, commands]
 
 
 def build_addon() -> Composition:
     """Join the parts. After a reload of the script the guard is the one that is there already."""
     guard = ctx.master.addons.get(Guard.name)
     route = RouteAddon(guard if isinstance(guard, Guard) else Guard())
-    return Composition(route, Judge(lambda: route.router))
+    return Composition(route, Judge(lambda: route.router), Commands(lambda: route.relay))

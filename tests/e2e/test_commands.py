@@ -1,0 +1,56 @@
+"""The commands, as mitmproxy calls them."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.e2e.backend import Backend
+from tests.e2e.footprint import run_relay
+from tests.e2e.harness import Fleet, Router, build_request
+
+FRESH = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 1\r\n\r\nx"
+
+
+@pytest.fixture(scope="module")
+def second() -> Iterator[Backend]:
+    """Another server of the website's."""
+    with Backend("127.0.0.1", 0, "second") as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+def router(
+    shared_fleet: Fleet, key_options: Mapping[str, str], second: Backend
+) -> Iterator[Router]:
+    """A relay with a pool of two."""
+    servers = f"{shared_fleet.website.url},{second.url};weight=2;backup"
+    with run_relay(shared_fleet, key_options, route_website=servers) as relay:
+        yield relay
+
+
+def call(router: Router, *words: str) -> str:
+    """What a command returns."""
+    return router.run_inside(
+        f"result = ctx.master.commands.call_strings({words[0]!r}, {words[1:]!r})"
+    )
+
+
+def test_upstreams(router: Router, fleet: Fleet, second: Backend) -> None:
+    """A line for each pool and each server."""
+    router.ask(build_request(b"/x"))
+    first, one, two = call(router, "route.upstreams").splitlines()
+    assert first == "website: round_robin, 0 waiting, 0 turned away"
+    assert one.startswith(f"  {fleet.website.url}: up, weight 1, 0 active, ")
+    assert two == f"  {second.url}: up, weight 2, backup, 0 active, 0 requests, 0 failed"
+
+
+def test_cache_and_purge(router: Router, fleet: Fleet) -> None:
+    """What is stored, is found, and is forgotten."""
+    fleet.website.play(FRESH)
+    for path in (b"/a/b", b"/a/c", b"/d", b"/d"):
+        router.ask(build_request(path))
+    assert "3 answers" in call(router, "route.cache")
+    assert "1 hits, 3 stored" in call(router, "route.cache")
+    assert call(router, "route.cache.purge", "/a") == "2 answers forgotten"
+    assert call(router, "route.cache.purge") == "1 answers forgotten"
+    assert "must be a path" in call(router, "route.cache.purge", "a")
