@@ -1,6 +1,7 @@
 """The configuration file: what it may say, and how it is refused."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -299,3 +300,13 @@ def test_any_bytes(tmp_path: Path, text: bytes) -> None:
     except ValueError:
         return
     assert config == ConfigFile(str(tmp_path / "route.toml"))
+
+
+@pytest.mark.parametrize("page", ["pools.md"])
+def test_examples_in_pages(tmp_path: Path, page: str) -> None:
+    """What a page shows of this file can be used as it stands."""
+    text = (EXAMPLES.parent / page).read_text("utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert _read(tmp_path, block).upstreams
