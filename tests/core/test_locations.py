@@ -269,3 +269,18 @@ def test_any_pattern_compiles_or_is_refused(text: str) -> None:
     match = pattern.fullmatch(path)
     assert match is not None
     assert filled == match.groupdict()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        pytest.param(b"/", True, id="a page"),
+        pytest.param(b"/filer", True, id="a pod's files"),
+        pytest.param(b"/websockify", False, id="WebSockets"),
+        pytest.param(b"/speedtest", False, id="what measures the line"),
+    ],
+)
+def test_answers_may_be_compressed(path: bytes, expected: bool) -> None:
+    """All but those that a coding would hold up or falsify."""
+    match = TABLE.match(path)
+    assert match is not None and match[0].is_compressed is expected
