@@ -95,7 +95,10 @@ async def running(arguments: argparse.Namespace) -> AsyncIterator[Demo]:
             stack.push_async_callback(pod.stop)
             await pod.start()
         options = _options(folder)
-        for name, application in _upstreams(issuer, pods).items():
+        site = website.Website("a", "b")
+        stack.push_async_callback(site.close)
+        options["route_website"] = ",".join(f"{url};fail_timeout=2" for url in site.urls)
+        for name, application in _upstreams(issuer, pods, site).items():
             listener = listen(application, "127.0.0.1")
             stack.push_async_callback(listener.stop)
             options[f"route_{name}"] = listener.url
@@ -104,10 +107,11 @@ async def running(arguments: argparse.Namespace) -> AsyncIterator[Demo]:
         yield Demo(folder, issuer, pods, await router.start())
 
 
-def _upstreams(issuer: pyos.Issuer, pods: Sequence[Pod]) -> dict[str, Application]:
+def _upstreams(
+    issuer: pyos.Issuer, pods: Sequence[Pod], site: website.Website
+) -> dict[str, Application]:
     return {
-        "website": website.application(),
-        "pyos": pyos.application(issuer, pods),
+        "pyos": pyos.application(issuer, pods, site),
         "console": echo.application(echo.Service("console")),
         "speedtest": echo.application(echo.Service("speedtest")),
     }

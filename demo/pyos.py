@@ -12,6 +12,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from demo import echo, keys, tokens
 from demo.pods import POD_PORTS, Pod
+from demo.website import Website
 
 GOOD = "good"
 EXPIRED = "expired"
@@ -155,7 +156,39 @@ class AnyToken(Answer):
         self.finish(self._issuer.mint(self.pod().address, kind))
 
 
-def application(issuer: Issuer, pods: Sequence[Pod]) -> Application:
+class Servers(Answer):
+    """`/API/demo/website`: which servers of the website run; the page stops and starts them."""
+
+    def initialize(self, issuer: Issuer, pods: Sequence[Pod], site: Website) -> None:  # type: ignore[override]
+        """Take the website, too."""
+        super().initialize(issuer, pods)
+        self._site = site
+
+    def get(self) -> None:
+        """Answer which run."""
+        self.succeed(self._site.running)
+
+    async def post(self) -> None:
+        """Stop or start the one that `server` names, as `run` says.
+
+        Raises:
+            HTTPError: 400, there is none of this name; 409, it is the last one that runs.
+        """
+        body = self._body()
+        name, runs = str(body.get("server")), body.get("run") is True
+        running = self._site.running
+        if name not in running:
+            raise HTTPError(400, reason=f"server is one of {', '.join(running)}")
+        if not runs and [one for one, is_up in running.items() if is_up] == [name]:
+            raise HTTPError(409, reason="the page comes from this one: start the other first")
+        if runs:
+            self._site.start(name)
+        else:
+            await self._site.stop(name)
+        self.get()
+
+
+def application(issuer: Issuer, pods: Sequence[Pod], site: Website) -> Application:
     """Build pyos; what it does not know it says that it has received."""
     shared = {"issuer": issuer, "pods": pods}
     return Application(
@@ -164,6 +197,7 @@ def application(issuer: Issuer, pods: Sequence[Pod]) -> Application:
             (r"/API/composer/refreshdesktoptoken", RefreshDesktopToken, shared),
             (r"/API/healthz", Healthz, shared),
             (r"/API/demo/token", AnyToken, shared),
+            (r"/API/demo/website", Servers, {**shared, "site": site}),
             (r".*", echo.Echo, {"service": echo.Service("pyos")}),
         ],
     )

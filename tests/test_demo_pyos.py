@@ -16,6 +16,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from demo import keys, pyos
 from demo.listen import listen
 from demo.pods import Pod
+from demo.website import FRESH_S, Website
 
 LIFE_S = 90.0
 PODS = [Pod("127.0.0.11", "secret-1"), Pod("::1", "secret-2")]
@@ -34,9 +35,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def url(folder: Path) -> AsyncIterator[str]:
     """The root of a pyos that listens."""
     issuer = pyos.Issuer.load(folder, folder / "other", LIFE_S)
-    listener = listen(pyos.application(issuer, PODS), "127.0.0.1")
+    site = Website("a", "b")
+    listener = listen(pyos.application(issuer, PODS, site), "127.0.0.1")
     yield listener.url
     await listener.stop()
+    await site.close()
 
 
 async def fetch(url: str, method: str = "GET", body: str | None = None) -> HTTPResponse:
@@ -160,3 +163,31 @@ async def test_the_rest_of_pyos_says_what_it_received(url: str) -> None:
     assert (await fetch(f"{url}/API/healthz")).code == 200
     received = json.loads((await fetch(f"{url}/moauth/callback?code=1")).body)
     assert (received["service"], received["path"]) == ("pyos", "/moauth/callback?code=1")
+
+
+async def test_servers_are_stopped_and_started(url: str) -> None:
+    """All but the last one that runs."""
+    path = f"{url}/API/demo/website"
+    assert json.loads((await fetch(path)).body)["result"] == {"a": True, "b": True}
+    assert (await post(path, '{"server": "a", "run": false}'))["result"] == {"a": False, "b": True}
+    assert (await fetch(path, "POST", '{"server": "b", "run": false}')).code == 409
+    assert (await fetch(path, "POST", '{"server": "c", "run": false}')).code == 400
+    assert (await post(path, '{"server": "a", "run": true}'))["result"] == {"a": True, "b": True}
+
+
+async def test_a_server_that_is_stopped_does_not_answer() -> None:
+    """Until it is started again, on the same port."""
+    site = Website("a", "b")
+    try:
+        first, second = site.urls
+        assert (await fetch(f"{first}/demo/name")).body == b"a"
+        await site.stop("a")
+        with pytest.raises(ConnectionRefusedError):
+            await fetch(f"{first}/demo/name")
+        assert (await fetch(f"{second}/demo/name")).body == b"b"
+        site.start("a")
+        news = await fetch(f"{first}/demo/news")
+        assert json.loads(news.body)["server"] == "a"
+        assert news.headers["Cache-Control"] == f"max-age=0, s-maxage={FRESH_S}"
+    finally:
+        await site.close()

@@ -9,6 +9,7 @@ from tests.browser.driver import Client, chromium, missing, reaches, run, runnin
 DOCS = ROOT / "docs"
 TOKEN_LIFE_S = 420
 DRAWN_S = 1.0  # xterm's window and what it shows come a little after the connection
+SEEN_S = 5.0  # until the pool's tile has shown who takes over
 COMMANDS = (
     "echo X server $DISPLAY, $(stty size) characters",
     r'for i in {40..47}; do printf "\e[${i}m    "; done; tput sgr0; echo',
@@ -24,6 +25,11 @@ async def take(client: Client) -> None:
         await shows(page, "#summary", "locations answer")
         await asyncio.sleep(DRAWN_S)
         await page.screenshot(path=DOCS / "demo.png")
+
+        await page.click("#pool button[data-server=a]")
+        await page.click("#cache button[data-cache=default]")
+        await asyncio.sleep(SEEN_S)
+        await page.locator("#front").screenshot(path=DOCS / "front.png")
 
         page = await browser.new_page(viewport={"width": 800, "height": 549})
         await page.goto(client.url("desktop.html", session))

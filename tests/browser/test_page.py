@@ -35,6 +35,30 @@ async def test_no_pod_answers_a_bad_token(client: Client, browser: "Browser", vi
     assert await bad(page, ":not([data-upstream=pod]) > .tile") == []
 
 
+async def test_a_server_of_the_website_is_stopped(client: Client, browser: "Browser") -> None:
+    """The other takes over, and no answer is missed; started again, it answers again."""
+    page = await browser.new_page()
+    await page.goto(client.url(""))
+    await page.wait_for_selector("#pool li[data-server=a] ~ li[data-server=b]")
+    await page.click("#pool button[data-server=a]")
+    await shows(page, "#pool button[data-server=a]", "Start a")
+    await page.wait_for_selector("#pool li:nth-last-child(2)[data-server=b] + li[data-server=b]")
+    await page.click("#pool button[data-server=a]")
+    await page.wait_for_selector("#pool li[data-server=b] + li[data-server=a]:last-child")
+    assert await page.locator("#pool li:not([data-server=a]):not([data-server=b])").count() == 0
+
+
+async def test_the_cache_tells_what_it_does(client: Client, browser: "Browser") -> None:
+    """A hit, with its age; a reload is asked of the server."""
+    page = await browser.new_page()
+    await page.goto(client.url(""))
+    await shows(page, "#cache [data-field=cache-status]", "route-addon")
+    await page.click("#cache button[data-cache=default]")
+    await shows(page, "#cache [data-field=cache-status]", "hit; ttl=")
+    await page.click("#cache button[data-cache=reload]")
+    await shows(page, "#cache [data-field=cache-status]", "fwd=request")
+
+
 async def bad(page: "Page", tiles: str) -> list[str]:
     """Collect the texts of the tiles that are not green."""
     texts: list[str] = await page.eval_on_selector_all(
