@@ -104,6 +104,13 @@ OPTIONS = (
         unit="ports",
     ),
     Option(
+        "route_console_allow",
+        "",
+        "The clients that may see the console: networks, separated by commas; 'none' for nobody, "
+        "empty for everybody. Who the client is, route_trusted_proxies decides.",
+        unit="CIDRs",
+    ),
+    Option(
         "route_config",
         "",
         "A TOML file with ports, upstreams and locations of one's own.",

@@ -139,7 +139,7 @@ def build_settings(
     rules = Rules(
         locations=_locations(values, is_set, config, upstreams),
         upstreams=upstreams,
-        proxies=TrustedProxies(_proxies(_text(values, "route_trusted_proxies"))),
+        proxies=TrustedProxies(_networks(values, "route_trusted_proxies")),
         policy=TargetPolicy(
             _host_set(values, "route_target_allow"), _host_set(values, "route_target_deny")
         ),
@@ -148,6 +148,7 @@ def build_settings(
         cookie=_cookie(_text(values, "route_cookie")),
         allowed_origins=_origins(_text(values, "route_allowed_origins")),
         container_ports=_container_ports(_text(values, "route_container_ports")),
+        console_allow=_console_allow(values),
         node_name=_text(values, "route_node_name"),
         acme_root=_acme_root(_text(values, "route_acme_root")),
         hsts_s=_number(values, "route_hsts", 0, 10 * 365 * 86400),
@@ -380,10 +381,16 @@ def _is_port(port: int) -> bool:
     return 0 < port < 65536
 
 
-def _proxies(value: str) -> tuple[Network, ...]:
+def _networks(values: Values, name: str) -> tuple[Network, ...]:
+    value = _text(values, name)
     if value.strip().lower() == "none":
         return ()
-    return tuple(_network("route_trusted_proxies", value, item) for item in split_list(value))
+    return tuple(_network(name, value, item) for item in split_list(value))
+
+
+def _console_allow(values: Values) -> tuple[Network, ...] | None:
+    name = "route_console_allow"
+    return _networks(values, name) if _text(values, name).strip() else None
 
 
 def _network(name: str, value: str, item: str, other: str = "") -> Network:

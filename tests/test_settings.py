@@ -115,6 +115,14 @@ GOOD: list[tuple[str, Value, Read, object]] = [
         lambda settings: settings.rules.allowed_origins,
         {Origin(b"https", b"portal.example:443"), Origin(b"http", b"x:81")},
     ),
+    ("route_console_allow", " ", lambda settings: settings.rules.console_allow, None),
+    ("route_console_allow", "none", lambda settings: settings.rules.console_allow, ()),
+    (
+        "route_console_allow",
+        "10.0.0.0/8, ::1",
+        lambda settings: settings.rules.console_allow,
+        _networks("10.0.0.0/8", "::1"),
+    ),
     ("route_trusted_proxies", "none", lambda settings: settings.rules.proxies.networks, ()),
     ("route_trusted_proxies", " None", lambda settings: settings.rules.proxies.networks, ()),
     (
@@ -263,6 +271,7 @@ BAD: list[tuple[str, Value, str]] = [
         for value in ("10.0.0.1/8", "10.0.0", "x", "10.0.0.0/33", "10.0.0.0-10.0.0.9", "localhost")
     ),
     ("route_trusted_proxies", "none,10.0.0.0/8", f"'none' {NETWORK}"),
+    ("route_console_allow", "10.0.0.1/8", f"'10.0.0.1/8' {NETWORK}"),
     *(
         (name, value, f"{value!r} {NETWORK} or a DNS suffix")
         for name in ("route_target_allow", "route_target_deny")

@@ -23,6 +23,7 @@
     │       ├── TargetMalformed
     │       └── TargetDenied
     ├── OriginDenied                  403, a cookie's token used from a foreign site
+    ├── ConsoleDenied                 403, an address that may not see the console
     ├── NotFound                      404
     │   └── PortNotAllowed
     ├── MethodNotAllowed              405
@@ -226,6 +227,14 @@ class OriginDenied(RouteError):
     status = 403
     slug = "origin_denied"
     reason = "The request does not come from this site."
+
+
+class ConsoleDenied(RouteError):
+    """The client's address may not see the console (nginx's ``allow`` and ``deny``)."""
+
+    status = 403
+    slug = "console_denied"
+    reason = "The console is not open to this address."
 
 
 class NotFound(RouteError):

@@ -54,6 +54,17 @@ class Forwarded(NamedTuple):
     """X-Real-IP and X-Forwarded-*, to be sent upstream."""
 
 
+def is_within(address: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of the networks; IPv4 in IPv6 (RFC 4291 2.5.5.2) is IPv4."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in networks)
+
+
 class TrustedProxies:
     """The proxies whose X-Forwarded-* are believed.
 
@@ -68,13 +79,7 @@ class TrustedProxies:
 
     def _trusts(self, address: str) -> bool:
         """Whether an address is one of a trusted proxy."""
-        try:
-            ip = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        return any(ip in network for network in self.networks)
+        return is_within(address, self.networks)
 
     def resolve(self, peer: Peer, authority: bytes, said: ForwardedFields) -> Forwarded:
         """Find out who the client is.

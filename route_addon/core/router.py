@@ -22,6 +22,7 @@ from route_addon.core.error_pages import SECURITY_FIELDS, respond_error
 from route_addon.core.errors import (
     BadHost,
     BadMethod,
+    ConsoleDenied,
     ContentTooLarge,
     InternalError,
     MethodNotAllowed,
@@ -38,6 +39,7 @@ from route_addon.core.forwarded import (
     Forwarded,
     ForwardedFields,
     TrustedProxies,
+    is_within,
 )
 from route_addon.core.forwarding import Located, build_forward
 from route_addon.core.keys import NO_KEYS, Keys
@@ -58,7 +60,7 @@ from route_addon.core.messages import (
 )
 from route_addon.core.path import Target, parse_target
 from route_addon.core.targetmap import TargetMap, Verified
-from route_addon.core.targets import TargetPolicy, decrypt_target
+from route_addon.core.targets import Network, TargetPolicy, decrypt_target
 from route_addon.core.tokens import check_grammar, check_header, verify_token
 
 _METHOD = re.compile(rb"[A-Z][A-Z_-]*")
@@ -73,6 +75,7 @@ _SAID = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forw
 """The fields of ``ForwardedFields``, in its order."""
 _SAID_SET = frozenset(_SAID)
 _NONE: tuple[bytes, ...] = ()
+_CONSOLE = "console"
 _HTTPS_PORT = 443
 
 
@@ -93,6 +96,8 @@ class Rules:
     """Origins that may use a cookie's token besides our own; with their ports."""
     container_ports: frozenset[int] | None = None
     """The ports that ``{port}`` may name; None for all."""
+    console_allow: tuple[Network, ...] | None = None
+    """Where the clients are that may see the console; None for all."""
     node_name: str = ""
     acme_root: str = ""
     hsts_s: int = 0
@@ -188,6 +193,8 @@ class Router:
         if location.upstream == HERE:
             return self._answer(request, forwarded, request_id)
         if location.upstream != POD:
+            if location.upstream == _CONSOLE:
+                self._check_console(forwarded)
             server = self.rules.upstreams[location.upstream][0]
             return self._secured(build_forward(request, forwarded, server, request_id))
         port = location.port or self._captured_port(request.captures)
@@ -208,6 +215,16 @@ class Router:
         return self._secured(
             build_forward(request, forwarded, server, request_id, credential, verified.expires)
         )
+
+    def _check_console(self, forwarded: Forwarded) -> None:
+        """Check where a client of the console is.
+
+        Raises:
+            ConsoleDenied: Not where one may be.
+        """
+        allowed = self.rules.console_allow
+        if allowed is not None and not is_within(forwarded.client, allowed):
+            raise ConsoleDenied
 
     def _captured_port(self, captures: Captures) -> int:
         """The port that the path names.

@@ -39,6 +39,7 @@ EXPECTED = {
     "TargetMalformed": (401, "target_malformed"),
     "TargetDenied": (401, "target_denied"),
     "OriginDenied": (403, "origin_denied"),
+    "ConsoleDenied": (403, "console_denied"),
     "NotFound": (404, "not_found"),
     "PortNotAllowed": (404, "port_not_allowed"),
     "MethodNotAllowed": (405, "method_not_allowed"),

@@ -12,6 +12,7 @@ from route_addon.core.forwarded import (
     PRIVATE_NETWORKS,
     ForwardedFields,
     TrustedProxies,
+    is_within,
 )
 from route_addon.core.messages import Origin, Peer
 from tests.core.heads import CLIENT, PROXY, TLS_CLIENT
@@ -49,6 +50,7 @@ AUTHORITY = b"desk.example"
 def test_trusted_by_default(address: str, expected: bool) -> None:
     """Proxies on private networks are trusted, and nobody else is."""
     assert expected is PROXIES.trusts(address)
+    assert expected is is_within(address, PROXIES.networks)
     assert not NOBODY.trusts(address)
 
 

@@ -1,5 +1,6 @@
 """The decision."""
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -674,6 +675,59 @@ def test_never_redirected(head: RequestHead, status: int) -> None:
     """Who came by https, or must be served by http, is served."""
     decision = decide(make_router(https_redirect_port=443), head)
     assert status == (decision.status if isinstance(decision, Respond) else 0)
+
+
+_VIA_PROXY: Field = (b"X-Forwarded-For", b"198.51.100.1, 203.0.113.7")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "head", "expected"),
+    [
+        pytest.param(None, make_head(b"/console"), None, id="everybody"),
+        pytest.param((), make_head(b"/console"), (403, "console_denied"), id="nobody"),
+        pytest.param(("203.0.113.0/24",), make_head(b"/console/x"), None, id="in a network"),
+        pytest.param(
+            ("10.0.0.0/8", "::/0"), make_head(b"/console"), (403, "console_denied"), id="in none"
+        ),
+        pytest.param(
+            ("203.0.113.7/32",),
+            make_head(b"/console", _VIA_PROXY, peer=PROXY),
+            None,
+            id="by a proxy",
+        ),
+        pytest.param(
+            ("10.0.0.0/8",),
+            make_head(b"/console", _VIA_PROXY, peer=PROXY),
+            (403, "console_denied"),
+            id="the proxy may, who stands behind it may not",
+        ),
+        pytest.param(
+            ("198.51.100.1/32",),
+            make_head(b"/console", _VIA_PROXY),
+            (403, "console_denied"),
+            id="a client that says that it is another",
+        ),
+        pytest.param(
+            ("203.0.113.0/24",),
+            make_head(b"/console", peer=Peer("::ffff:203.0.113.7", b"http", 80)),
+            None,
+            id="IPv4 on an IPv6 listener",
+        ),
+        pytest.param((), make_head(b"/API/x"), None, id="another upstream"),
+    ],
+)
+def test_who_may_see_the_console(
+    allowed: tuple[str, ...] | None, head: RequestHead, expected: tuple[int, str] | None
+) -> None:
+    """Only clients in the networks that are allowed, as the trusted proxies tell who they are."""
+    networks = None if allowed is None else tuple(map(ipaddress.ip_network, allowed))
+    decision = decide(make_router(console_allow=networks), head)
+    if expected is None:
+        assert isinstance(decision, Forward)
+    else:
+        assert isinstance(decision, Respond)
+        assert decision.error is not None
+        assert (decision.status, decision.error.slug) == expected
 
 
 _TARGETS = st.sampled_from(
