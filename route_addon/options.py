@@ -356,6 +356,12 @@ OPTIONS = (
         False,
         "Start even with a key that everybody has, because a public image ships it.",
     ),
+    Option(
+        "route_ignore_nginx_config",
+        False,
+        "Start even where rules are mounted for nginx (locationslash.conf, .htpasswd, console.conf "
+        "in /etc/nginx), which then are not in force.",
+    ),
 )
 """All options, in the order of the documentation."""
 

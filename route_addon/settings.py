@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from route_addon import nginx_files
 from route_addon.carry.certificates import CertificateFiles
 from route_addon.carry.limits import CacheLimits, Limits, WatchLimits
 from route_addon.config_file import ConfigFile, read_config_file
@@ -131,7 +132,7 @@ def build_settings(
     upstreams = {name: pool.in_order for name, pool in pools.items()}
     signing_keys = _load_keys(values, "route_signing_key", load_signing_key, need_keys=need_keys)
     payload_keys = _load_keys(values, "route_payload_key", load_payload_key, need_keys=need_keys)
-    warnings: list[str] = []
+    warnings = _check_nginx_files(values) if need_keys else []
     for key in signing_keys:
         _check_key("route_signing_key", key, values, warnings)
     for private_key in payload_keys:
@@ -318,6 +319,24 @@ def _load_key[K](name: str, path: str, load: Callable[[bytes], K]) -> K:
         ) from None
     except KeyFault as fault:
         raise BadOption(name, path, str(fault)) from None
+
+
+def _check_nginx_files(values: Values) -> list[str]:
+    """What to tell of files that are mounted for nginx, where none of them stops the start."""
+    has_console_rules = bool(_text(values, "route_console_allow").strip())
+    warnings = [nginx_files.find_ignored_site(nginx_files.FOLDER)]
+    for lost in nginx_files.find_lost_rules(
+        nginx_files.FOLDER, has_console_rules=has_console_rules
+    ):
+        if not values["route_ignore_nginx_config"]:
+            raise BadOption(
+                "route_ignore_nginx_config",
+                "false",
+                f"{lost.path} holds rules of nginx's, which are not in force here: {lost.remedy} "
+                "and mount the file no more, or set this to true to go without them",
+            )
+        warnings.append(f"{lost.path} is there, and its rules are not in force")
+    return [warning for warning in warnings if warning]
 
 
 def _check_key(

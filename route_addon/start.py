@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from mitmproxy import addonmanager, ctx, exceptions, optmanager
 
+from route_addon import nginx_files
 from route_addon.carry.certificates import CertificateFault, CertificateFiles, Certificates
 from route_addon.carry.tls import build_upstream_context
 from route_addon.options import OPTIONS, BadOption, Value, default_values
@@ -118,7 +119,7 @@ def option_values() -> dict[str, Value]:
 
 
 def load_certificates(settings: Settings, old: Certificates | None) -> Certificates:
-    """The certificates that the options name: ours, or else mitmproxy's own option.
+    """The certificates that the options name, ours or mitmproxy's, or else those for nginx.
 
     Args:
         settings: The settings that will be in force.
@@ -132,6 +133,7 @@ def load_certificates(settings: Settings, old: Certificates | None) -> Certifica
         files = ()
     elif not files:
         name, files = "certs", tuple(map(_parse_cert, ctx.options.certs))
+        files = files or nginx_files.find_certificate(nginx_files.FOLDER)
     passphrase = ctx.options.cert_passphrase or ""
     if old is not None and old.source == (files, passphrase):
         return old

@@ -221,6 +221,7 @@ GOOD: list[tuple[str, Value, Read, object]] = [
     ("route_https_redirect", 65535, lambda settings: settings.rules.https_redirect_port, 65535),
     ("route_tls_handshake_timeout", 7, lambda settings: settings.limits.tls_handshake_s, 7.0),
     ("route_allow_known_keys", True, lambda settings: settings.warnings, ()),
+    ("route_ignore_nginx_config", True, lambda settings: settings.warnings, ()),
 ]
 
 
@@ -340,7 +341,10 @@ def test_bad_values(name: str, value: Value, fault: str) -> None:
 def test_all_options() -> None:
     """Every option stands in both tables, but for those of which any value is good."""
     names = {option.name for option in OPTIONS}
-    never_bad = {"route_node_name", "route_allow_known_keys", "route_compress_behind_tokens"}
+    never_bad = {
+        *("route_node_name", "route_allow_known_keys", "route_compress_behind_tokens"),
+        "route_ignore_nginx_config",
+    }
     of_the_carrier = {"route_upstream_ca"}
     of_files = {*KEYS, "route_config"}
     assert {name for name, *_ in GOOD} | of_files == names

@@ -8,6 +8,7 @@ import concurrent.futures
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import pytest
 from route_addon.core.keys import fingerprint
 from tests.e2e.harness import (
     SCRIPT,
+    UNTRUSTED,
     Backend,
     Command,
     Fleet,
@@ -188,6 +190,63 @@ def test_a_key_that_everybody_has_is_allowed_for_a_test(
     options = {**key_options, "route_allow_known_keys": "true"}
     with Router(_patched_start(tmp_path, options, fingerprint(signing.public))) as router:
         assert router.ask(build_request(b"/healthz")).status == 200
+
+
+def _mounted_start(folder: Path, options: Mapping[str, str], files: Mapping[str, str]) -> Command:
+    """A start on a machine where these files are mounted for nginx."""
+    nginx = folder / "nginx"
+    for name, text in files.items():
+        (nginx / name).parent.mkdir(parents=True, exist_ok=True)
+        (nginx / name).write_text(text)
+    patch = folder / "mounted.py"
+    patch.write_text(
+        "import pathlib\nimport route_addon.nginx_files as nginx_files\n"
+        f"nginx_files.FOLDER = pathlib.Path({str(nginx)!r})\n"
+    )
+    return Command(options, scripts=(patch, SCRIPT))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("locationslash.conf", "auth_basic x;", "a proxy in front"),
+        ("console.conf", "allow 10.0.0.0/8; deny all;", "set route_console_allow=10.0.0.0/8"),
+    ],
+)
+def test_rules_of_nginx_that_would_be_lost(
+    name: str, text: str, says: str, key_options: Mapping[str, str], tmp_path: Path
+) -> None:
+    """They end the start with the remedy."""
+    outcome = _mounted_start(tmp_path, key_options, {name: text}).run()
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("route_addon: route_ignore_nginx_config=false: ")
+    assert f"{name} holds rules of nginx's" in outcome.stderr
+    assert says in outcome.stderr
+
+
+def test_what_is_mounted_for_nginx(
+    fleet: Fleet,
+    installation: Mapping[str, str],
+    certificate: Path,
+    tls: ssl.SSLContext,
+    tmp_path: Path,
+) -> None:
+    """With the remedy taken it starts: the certificate serves, the console is closed to others."""
+    files = {
+        "console.conf": "allow 10.0.0.0/8; deny all;",
+        "sites-enabled/routehttp.conf": "server { listen 80; }",
+        "ssl/tls.crt": certificate.read_text(),
+        "ssl/tls.key": certificate.read_text(),
+    }
+    options = {**installation, "route_console_allow": "10.0.0.0/8"}
+    del options["certs"]
+    with Router(_mounted_start(tmp_path, options, files)) as router:
+        router.wait_for("sites-enabled/routehttp.conf is not read")
+        assert router.ask(build_request(b"/x"), tls=tls).body == b"website"
+        fleet.forget()
+        check_refusal(router.ask(build_request(b"/console/x"), source=UNTRUSTED), 403, fleet)
+        near = (b"X-Forwarded-For", b"10.1.2.3")
+        assert router.ask(build_request(b"/console/x", near)).body == b"console"
 
 
 def test_a_port_that_is_taken(key_options: Mapping[str, str]) -> None:
