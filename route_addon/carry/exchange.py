@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mitmproxy.proxy.server import ConnectionHandler
 
+from route_addon.carry.account import Account
 from route_addon.carry.approach import Approach
 from route_addon.carry.caching import Caching
 from route_addon.carry.challenge import read_challenge
@@ -42,6 +43,7 @@ from route_addon.core.messages import (
     Respond,
     Verify,
 )
+from route_addon.core.observer import Observer
 from route_addon.core.router import Verdict
 
 if TYPE_CHECKING:
@@ -181,9 +183,16 @@ class Exchange:
         relay: What all exchanges share.
         stream: The client's side.
         head: The request's head.
+        observer: Told what becomes of it.
     """
 
-    def __init__(self, relay: "Relay", stream: ClientStream, head: RequestHead) -> None:
+    def __init__(
+        self,
+        relay: "Relay",
+        stream: ClientStream,
+        head: RequestHead,
+        observer: Observer | None = None,
+    ) -> None:
         self.head = head
         self.forward: Forward | None = None
         self.approach: Approach | None = None
@@ -202,6 +211,7 @@ class Exchange:
         self._is_request_whole = head.length == 0
         self._is_answer_begun = False
         self._is_answer_paused = False
+        self._account = Account(observer, head) if observer is not None else None
 
     # Deciding.
 
@@ -210,8 +220,11 @@ class Exchange:
         self._now = time.time()
         self._decide()
 
-    def _decide(self) -> None:
-        self._act(self._router.decide(self.head, self._now))
+    def _decide(self, verdict: Verdict | None = None) -> None:
+        decision = self._router.decide(self.head, self._now, verdict)
+        if self._account is not None:
+            self._account.decide(decision, is_token_new=verdict is not None)
+        self._act(decision)
 
     def _act(self, decision: Decision) -> None:
         if isinstance(decision, Forward):
@@ -231,7 +244,7 @@ class Exchange:
 
     def _receive_verdict(self, verdict: Verdict) -> None:
         self._now = time.time()
-        self._act(self._router.decide(self.head, self._now, verdict))
+        self._decide(verdict)
 
     def _admit(self, forward: Forward) -> None:
         """The request may pass: see to its content."""
@@ -267,6 +280,8 @@ class Exchange:
             self._relay.report_refusal(answer)
         length = len(answer.body) if answer.status != 204 else None
         pieces = [answer.body] if answer.body and self.head.method != b"HEAD" else []
+        if self._account is not None:
+            self._account.respond(answer, pieces)
         self._stream.send_head(answer.status, None, answer.fields, length, pieces, True)
         self._finish()
 
@@ -274,6 +289,8 @@ class Exchange:
         """End it where it is: no answer is begun, or finished."""
         self._drop_upstream()
         self.is_over = True
+        if self._account is not None:
+            self._account.cut(error, self._received_bytes)
         self._stream.cut()
 
     def fail(self) -> None:
@@ -287,6 +304,8 @@ class Exchange:
             self.is_over = True
             self._stream.cut()
             self._drop_upstream()
+            if self._account is not None:
+                self._account.cut(InternalError(), self._received_bytes)
 
     # The request's content, from the client.
 
@@ -410,6 +429,8 @@ class Exchange:
         """Send the request, or its head when its content streams."""
         self.forward = forward
         self._connection = connection
+        if self._account is not None:
+            self._account.use(forward)
         patience_s = self._relay.limits.answer_s or forward.location.answer_within_s
         connection.begin(self, forward.method, patience_s)
         spool = self._spool
@@ -552,6 +573,9 @@ class Exchange:
         is_end: bool,
     ) -> None:
         self._is_answer_begun = True
+        if self._account is not None:
+            is_cached = self._caching is not None
+            self._account.forward_answer(status, fields, pieces, is_cached=is_cached)
         self._stream.send_head(status, reason, fields, length, pieces, is_end)
         if is_end:
             self._finish()
@@ -568,6 +592,8 @@ class Exchange:
         self._send_more(pieces, is_end)
 
     def _send_more(self, pieces: list[bytes], is_end: bool) -> None:
+        if self._account is not None:
+            self._account.send(pieces)
         self._stream.send_content(pieces, is_end)
         if is_end:
             self._finish()
@@ -624,6 +650,8 @@ class Exchange:
         tunnel = make(wire, transport, deadlines, silence_s)
         if self.approach is not None:
             tunnel.on_upstream_lost = self.approach.close
+        if self._account is not None:
+            self._account.open_tunnel(tunnel)
         return tunnel
 
     # The end.
@@ -632,10 +660,14 @@ class Exchange:
         """The client has gone: nobody waits for the answer."""
         self.is_over = True
         self._drop_upstream()
+        if self._account is not None:
+            self._account.lose(self._received_bytes)
 
     def _finish(self) -> None:
         self._drop_upstream()
         self._content = Content.DROPPED
+        if self._account is not None:
+            self._account.end(self._received_bytes)
         self._stream.finish()
         self.is_over = True
 

@@ -35,6 +35,7 @@ from route_addon.carry.verify import Verifier
 from route_addon.carry.wire import TlsWire, Wire
 from route_addon.core.encodings import DEFAULT_ENCODING, EncodingPolicy
 from route_addon.core.messages import RequestHead, Respond
+from route_addon.core.observer import Observer
 from route_addon.core.pool_config import PoolSpec
 from route_addon.core.router import Router
 
@@ -59,6 +60,8 @@ class Relay:
         """The ports that we listen on."""
         self.certificates: Certificates | None = None
         self.is_draining = False
+        self.observer: Observer | None = None
+        """Told of every request that comes from now on."""
         self.make_exchange: Callable[[ClientStream, RequestHead], Exchange] = self._make_exchange
         self.is_watched = False
         self.deadlines = Deadlines()
@@ -109,7 +112,7 @@ class Relay:
         return refusal
 
     def _make_exchange(self, stream: ClientStream, head: RequestHead) -> Exchange:
-        return Exchange(self, stream, head)
+        return Exchange(self, stream, head, self.observer)
 
     def watch_by(self, watch: "Watch | None") -> None:
         """Let exchanges be made by whoever watches them, from the next request on."""

@@ -41,6 +41,10 @@ class Tunnel:
         """Called once, when the upstream's connection is no more."""
         self.wire = wire
         self.transport = transport
+        self.client_bytes = 0
+        self.upstream_bytes = 0
+        self.is_cut = False
+        """Whether one side was lost before both had ended."""
         self._deadlines = deadlines
         self._silence_s = silence_s
         self._time = asyncio.get_running_loop().time
@@ -61,11 +65,13 @@ class Tunnel:
     def receive_from_client(self, data: bytes) -> None:
         """Bytes of the client's."""
         self.touch()
+        self.client_bytes += len(data)
         self.transport.write(data)
 
     def receive_from_upstream(self, data: bytes) -> None:
         """Bytes of the upstream's."""
         self.touch()
+        self.upstream_bytes += len(data)
         self.wire.write(data)
 
     def touch(self) -> None:
@@ -106,7 +112,7 @@ class Tunnel:
 
     def abort(self) -> None:
         """End both sides at once: what was cut on one side is cut on the other."""
-        self._is_over = True
+        self._is_over = self.is_cut = True
         self._deadlines.discard(self)
         self.transport.abort()
         self.wire.abort()
@@ -167,9 +173,9 @@ class _UpstreamSide(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._guard(self._tunnel.close if exc is None else self._tunnel.lose_side)
         if self._tunnel.on_upstream_lost is not None:
             self._guard(self._tunnel.on_upstream_lost)
-        self._guard(self._tunnel.close if exc is None else self._tunnel.lose_side)
 
     def pause_writing(self) -> None:
         self._guard(self._tunnel.wire.pause_reading)

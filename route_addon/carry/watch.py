@@ -130,7 +130,7 @@ class WatchedExchange(Exchange):
     def __init__(
         self, relay: "Relay", stream: ClientStream, head: RequestHead, watch: Watch
     ) -> None:
-        super().__init__(relay, stream, head)
+        super().__init__(relay, stream, head, relay.observer)
         self._watch = watch
         self._handler = stream.handler
         self._sent = head

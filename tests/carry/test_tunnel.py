@@ -198,3 +198,20 @@ async def test_a_fault(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Mon
     assert "RuntimeError" in caplog.text
     assert "a secret" not in caplog.text
     joined.client.fail()
+
+
+@pytest.mark.parametrize(("error", "is_cut"), [(None, False), (ConnectionResetError(), True)])
+async def test_what_passed_is_known(error: Exception | None, is_cut: bool) -> None:
+    """Bytes in each direction, and whether a side was lost, when the upstream is told gone."""
+    joined = Joined(b"first")
+    tunnel = joined.tunnel
+    told: list[tuple[int, int, bool]] = []
+
+    def tell() -> None:
+        told.append((tunnel.client_bytes, tunnel.upstream_bytes, tunnel.is_cut))
+
+    tunnel.on_upstream_lost = tell
+    joined.client.receive(b"abc")
+    joined.upstream.data_received(b"de")
+    joined.upstream.connection_lost(error)
+    assert told == [(3, 7, is_cut)]
