@@ -52,6 +52,11 @@ class TargetMap:
         self.hits += 1
         return entry[1]
 
+    def peek(self, token: bytes, now: float) -> Verified | None:
+        """The same for who only looks: nothing is counted, and no entry becomes younger."""
+        entry = self._entries.get(token)
+        return entry[1] if entry is not None and entry[0] > now else None
+
     def put(self, token: bytes, verified: Verified, now: float) -> None:
         """Keep a good token for its life, but no longer than ``ttl_s`` and never past ``exp``."""
         until = min(verified.expires, now + self.ttl_s)

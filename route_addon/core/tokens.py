@@ -83,12 +83,30 @@ def check_header(token: bytes) -> None:
         TokenMalformed: Not a JSON object.
         TokenAlgorithm: ``alg`` is not RS256, or a parameter changes the token's meaning.
     """
-    header = _load_object(base64url_decode(token.partition(b".")[0]), "header")
+    header = read_header(token)
     if header.get("alg") != _ALGORITHM:
         raise TokenAlgorithm("alg is not RS256")
     refused = _REFUSED_PARAMETERS.intersection(header)
     if refused:
         raise TokenAlgorithm(f"{', '.join(sorted(refused))} in the header")
+
+
+def read_header(token: bytes) -> dict[str, Any]:
+    """The JOSE header of a token whose grammar is good.
+
+    Raises:
+        TokenMalformed: Not a JSON object.
+    """
+    return _load_object(base64url_decode(token.partition(b".")[0]), "header")
+
+
+def read_claims(payload: bytes) -> dict[str, Any]:
+    """All that a payload claims, checked or not.
+
+    Raises:
+        TokenMalformed: Not a JSON object.
+    """
+    return _load_object(payload, "payload")
 
 
 def verify_token(
@@ -107,11 +125,15 @@ def verify_token(
     """
     check_grammar(token)
     check_header(token)
-    return _check_claims(_verify_signature(token, signing_keys), now, leeway_s)
+    return check_claims(verify_signature(token, signing_keys), now, leeway_s)
 
 
-def _verify_signature(token: bytes, signing_keys: Iterable[RSAPublicKey]) -> bytes:
-    """The payload, once one key verifies it."""
+def verify_signature(token: bytes, signing_keys: Iterable[RSAPublicKey]) -> bytes:
+    """The payload of a token whose header is good, once one key verifies it.
+
+    Raises:
+        TokenSignature: None does.
+    """
     for key in signing_keys:
         try:
             payload: bytes = _jws.decode(token, key, algorithms=[_ALGORITHM])
@@ -121,8 +143,18 @@ def _verify_signature(token: bytes, signing_keys: Iterable[RSAPublicKey]) -> byt
     raise TokenSignature
 
 
-def _check_claims(payload: bytes, now: float, leeway_s: float) -> Claims:
-    claims = _load_object(payload, "payload")
+def check_claims(payload: bytes, now: float, leeway_s: float) -> Claims:
+    """Check the claims of a payload that a key has verified.
+
+    Args:
+        payload: The payload.
+        now: The time to judge it at, in seconds since the epoch.
+        leeway_s: Clock skew to allow for, in seconds.
+
+    Raises:
+        Unauthorized: The first check that failed, as its class.
+    """
+    claims = read_claims(payload)
     exp = _numeric_date(claims, "exp")
     if exp is None:
         raise TokenClaims("exp is missing")

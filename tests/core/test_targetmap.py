@@ -54,6 +54,19 @@ def test_never_past_exp(now: float, expires: float, ttl_s: float) -> None:
     assert targets.get(b"t", expires) is None
 
 
+def test_a_look() -> None:
+    """Who only looks finds what ``get`` would, and changes nothing by it."""
+    targets = TargetMap(2, 600)
+    targets.put(b"a", POD, 1000.0)
+    targets.put(b"b", POD, 1000.0)
+    assert targets.peek(b"a", 1419.0) == POD
+    assert targets.peek(b"a", 1420.0) is None
+    assert targets.peek(b"z", 1000.0) is None
+    assert (targets.hits, targets.misses, len(targets)) == (0, 0, 2)
+    targets.put(b"c", POD, 1000.0)
+    assert targets.peek(b"a", 1000.0) is None
+
+
 def test_a_dead_entry_leaves() -> None:
     """An entry that is found dead is a miss and takes no room."""
     targets = TargetMap(10, 600)
