@@ -3,28 +3,23 @@
 import ipaddress
 import time
 from http import HTTPStatus
-from typing import Any
 
 from mitmproxy import connection, http
 
+from route_addon.carry.evidence import EVIDENCE
 from route_addon.core.errors import RouteError, Unauthorized
 from route_addon.core.fields import check_values
 from route_addon.core.framing import request_length
 from route_addon.core.locations import POD
 from route_addon.core.messages import (
     HTTP_2,
-    Decision,
     Fields,
-    Forward,
     Peer,
     RequestHead,
     Respond,
 )
 from route_addon.core.router import Verdict
 from route_addon.core.targetmap import Verified
-
-EVIDENCE = "route"
-"""The key of a flow's metadata under which a decision is kept, as plain data without secrets."""
 
 
 def read_peer(client: connection.Client) -> Peer:
@@ -89,44 +84,6 @@ def build_response(answer: Respond, method: bytes = b"GET") -> http.Response:
         timestamp_start=now,
         timestamp_end=now,
     )
-
-
-def write_evidence(flow: http.HTTPFlow, decision: Decision, now: float) -> None:
-    """Keep a decision with its flow: in one line for a person, as data for a program."""
-    location = decision.location.location if decision.location is not None else None
-    evidence: dict[str, Any] = {
-        "time": now,
-        "location": location,
-        "request_id": decision.request_id.decode("ascii"),
-    }
-    if isinstance(decision, Forward):
-        evidence |= {
-            "upstream": decision.upstream,
-            "host": decision.server.host,
-            "port": decision.server.port,
-            "token_source": decision.token_source,
-            "expires": decision.expires,
-        }
-        flow.comment = _describe_forward(decision, now)
-    elif isinstance(decision, Respond):
-        slug = decision.error.slug if decision.error is not None else None
-        evidence |= {"status": decision.status, "slug": slug}
-        flow.comment = describe_answer(decision)
-    flow.metadata[EVIDENCE] = evidence
-
-
-def _describe_forward(decision: Forward, now: float) -> str:
-    server = decision.server.host_and_port.decode("ascii")
-    text = f"{decision.location.location} -> {decision.upstream} {server}"
-    if decision.expires is None:
-        return text
-    return f"{text} · token from {decision.token_source}, {decision.expires - now:.0f} s left"
-
-
-def describe_answer(answer: Respond) -> str:
-    """An answer of our own in one line, for the log and the flow; it holds no secret."""
-    where = answer.location.location if answer.location is not None else "no location"
-    return f"{answer.error or answer.status} · {where} · request {answer.request_id.decode()}"
 
 
 def read_verdict(flow: http.HTTPFlow) -> Verdict | None:

@@ -19,13 +19,13 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, _http1, _http2
 
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.challenge import read_challenge
-from route_addon.carry.flows import (
-    build_response,
-    check_head,
+from route_addon.carry.evidence import (
+    UPSTREAM,
+    amend_evidence,
     describe_answer,
-    read_head,
     write_evidence,
 )
+from route_addon.carry.flows import build_response, check_head, read_head
 from route_addon.carry.guard import Guard, listen_addresses
 from route_addon.carry.request_id import make_request_id
 from route_addon.carry.resolve import Resolver, check_pod_address, resolve_pod
@@ -107,6 +107,7 @@ class Stock:
         sent = answer_fields(response.status_code, fields, forward)
         response.headers = http.Headers([*sent, *framing])
         response.stream = response.status_code != SWITCHING_PROTOCOLS
+        amend_evidence(flow, answered_by=UPSTREAM)
 
     def close(self) -> None:
         """Let the threads go."""

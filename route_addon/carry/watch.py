@@ -42,9 +42,19 @@ from mitmproxy.websocket import WebSocketData
 
 from route_addon.carry.challenge import read_challenge
 from route_addon.carry.deadlines import NEVER, Deadlines
+from route_addon.carry.evidence import (
+    ADDON,
+    CACHE,
+    UPSTREAM,
+    amend_evidence,
+    build_evidence,
+    keep_evidence,
+    measure,
+    name_server,
+)
 from route_addon.carry.exchange import ClientStream, Content, Exchange
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.flows import EVIDENCE, build_response, write_evidence
+from route_addon.carry.flows import build_response
 from route_addon.carry.guard import Guard
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.mask import Mask, Masked
@@ -70,6 +80,7 @@ from route_addon.carry.watch_websocket import WatchedTunnel, WebSocketCopy
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import SWITCHING_PROTOCOLS
 from route_addon.core.errors import InternalError, RouteError, Undecided
+from route_addon.core.httpcache import Use
 from route_addon.core.messages import (
     Decision,
     Fields,
@@ -146,6 +157,7 @@ class WatchedExchange(Exchange):
         """Whether ``response`` has been fired: ``error`` will not be."""
         self._is_done = False
         self._is_edited = False
+        self._is_from_cache = False
         self._has_failed = False
         self._is_client_slow = False
         self._request_content = Kept(watch.limits.body_bytes)
@@ -190,13 +202,11 @@ class WatchedExchange(Exchange):
     def _show(self, decision: Forward | Respond) -> None:
         """Let the flow say what was decided, and the guard know."""
         flow, guard = self.flow, self._watch.guard
-        before = flow.metadata.get(EVIDENCE, {}) if self.forward is not None else {}
         if not self._is_head_asked:
             # A recording is judged at this time.
             flow.request.timestamp_start = self._now = self._now or time.time()
             if self.head.length == 0:
                 flow.request.timestamp_end = self._now
-        write_evidence(flow, decision, self._now)
         if isinstance(decision, Forward):
             flow.response = self._own_answer = None
             show_destination(flow, decision.server)
@@ -205,8 +215,8 @@ class WatchedExchange(Exchange):
             flow.response = build_response(decision, self._sent.method)
             self._own_answer = answer_state(flow.response)
             guard.stamp_answer(flow)
-        # Of a request that was sent and failed, it stays known where it went.
-        flow.metadata[EVIDENCE] = {**before, **flow.metadata[EVIDENCE], "edited": self._is_edited}
+        evidence = build_evidence(decision, self._now, self.forward)
+        keep_evidence(flow, evidence | {"edited": self._is_edited})
         self._seen = request_state(flow.request)
 
     async def _ask_head(self, decision: Forward | Respond) -> Step:
@@ -285,6 +295,7 @@ class WatchedExchange(Exchange):
         if flow.server_conn.address != (server.host, server.port):
             # Another of the pool's servers than the first.
             show_destination(flow, server)
+            amend_evidence(flow, **name_server(server))
             self._seen = request_state(flow.request)
         since = self.approach.opening_since if self.approach is not None else None
         show_connection(flow.server_conn, connection, since)
@@ -317,6 +328,7 @@ class WatchedExchange(Exchange):
 
     def _take_answer(self, decision: Forward | Respond) -> None:
         """An addon has an answer of its own: no upstream is needed."""
+        amend_evidence(self.flow, answered_by=ADDON)
         if self._is_request_asked:
             self._answer(_foreign(decision))
         else:
@@ -352,7 +364,11 @@ class WatchedExchange(Exchange):
             answer = read_own_answer(flow.response, answer, self._masked)
         return partial(super().respond, answer)
 
-    # The answer, from the upstream.
+    # The answer, from the upstream or from the store.
+
+    def _serve(self, found: Use) -> None:
+        self._is_from_cache = True
+        super()._serve(found)
 
     def _send_answer(
         self,
@@ -364,6 +380,11 @@ class WatchedExchange(Exchange):
         is_end: bool,
     ) -> None:
         head = AnswerHead(status, reason, fields, length)
+        amend_evidence(
+            self.flow,
+            answered_by=CACHE if self._is_from_cache else UPSTREAM,
+            http_cache=_find_cache_status(fields) if self._caching is not None else None,
+        )
         self._answer_content.add(pieces)
         self._ask(self._ask_answer(head, pieces, is_end))
 
@@ -395,6 +416,7 @@ class WatchedExchange(Exchange):
         self._is_answering = True
         self._drop_upstream()
         self._content = Content.DROPPED
+        amend_evidence(self.flow, answered_by=ADDON)
         return await self._ask_whole_answer(_foreign(self.forward))
 
     def _is_answer_edited(self, response: http.Response, content: bytes) -> bool:
@@ -643,16 +665,24 @@ class WatchedExchange(Exchange):
         flow, content = self.flow, self._request_content
         if self._shown_content is None and content.size:
             flow.request.data.content = content.join()
-        evidence = flow.metadata.get(EVIDENCE)
-        if isinstance(evidence, dict):
-            evidence["request_bytes"] = content.size
-            evidence["answer_bytes"] = self._answer_content.size
-            evidence["request_cut"] = content.is_cut
-            evidence["answer_cut"] = self._answer_content.is_cut
+        amend_evidence(
+            flow,
+            request_bytes=content.size,
+            answer_bytes=self._answer_content.size,
+            request_cut=content.is_cut,
+            answer_cut=self._answer_content.is_cut,
+            timings=measure(flow, time.time()),
+        )
 
 
 class _Killed(Exception):
     """Somebody killed the flow, or the client has gone: nothing is left to do."""
+
+
+def _find_cache_status(fields: Fields) -> str | None:
+    """Our member of Cache-Status: the last one (RFC 9211 2)."""
+    values = [value for name, value in fields if name.lower() == b"cache-status"]
+    return values[-1].decode("latin-1") if values else None
 
 
 def _foreign(decision: Forward | Respond) -> Respond:

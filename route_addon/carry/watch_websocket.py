@@ -28,8 +28,8 @@ from wsproto.frame_protocol import (
 from wsproto.utilities import split_comma_header
 
 from route_addon.carry.deadlines import Deadlines
+from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.flows import EVIDENCE
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.tunnel import Tunnel
 from route_addon.carry.wire import Wire

@@ -81,6 +81,7 @@ def build_forward(
     request_id: bytes,
     credential: Credential | None = None,
     expires: float | None = None,
+    is_token_cached: bool = False,
 ) -> Forward:
     """Build the request that goes upstream.
 
@@ -91,6 +92,7 @@ def build_forward(
         request_id: The identifier to send along.
         credential: What opened the way, on a location with a token.
         expires: When that token expires, in seconds since the epoch.
+        is_token_cached: Whether that token was known already.
     """
     location = request.location
     is_websocket = request.is_websocket
@@ -111,6 +113,8 @@ def build_forward(
         credential.source if credential is not None else None,
         expires,
         request_id,
+        b"",
+        is_token_cached,
     )
 
 

@@ -107,6 +107,8 @@ class Forward(NamedTuple):
     request_id: bytes
     hsts: bytes = b""
     """The answer's Strict-Transport-Security (RFC 6797); empty to leave it to the upstream."""
+    is_token_cached: bool = False
+    """Whether the token was known already: nothing of it has been verified for this request."""
 
 
 class Respond(NamedTuple):
@@ -121,6 +123,7 @@ class Respond(NamedTuple):
     """Why the request was refused; None for an answer of our own such as ``/healthz``."""
     request_id: bytes
     token_source: str | None = None
+    """Where the credential was found that was refused."""
 
 
 class ServeFile(NamedTuple):

@@ -198,22 +198,25 @@ class Router:
             server = self.rules.upstreams[location.upstream][0]
             return self._secured(build_forward(request, forwarded, server, request_id))
         port = location.port or self._captured_port(request.captures)
-        credential = self._credential(request, forwarded)
-        verified = self.targets.get(credential.token, now)
-        if verified is None:
-            if verdict is None or verdict.token not in (None, credential.token):
-                check_grammar(credential.token)
-                check_header(credential.token)
-                return Verify(location, credential.token, request_id)
-            if isinstance(verdict.outcome, RouteError):
-                raise verdict.outcome
-            verified = verdict.outcome
-            if verified.expires <= now - self.rules.leeway_s:
-                raise TokenExpired("while it was verified")
-            self.targets.put(credential.token, verified, now)
+        credential = self._credential(request)
+        try:
+            if credential.source == "cookie":
+                self._check_origin(request, forwarded)
+            verified = self.targets.get(credential.token, now)
+            is_cached = verified is not None
+            if verified is None:
+                found = self._find_target(request, credential, now, verdict, request_id)
+                if isinstance(found, Verify):
+                    return found
+                verified = found
+        except RouteError as error:
+            refusal = self.refuse(head, error, location)
+            return refusal._replace(token_source=credential.source)
         server = Server(b"http", verified.host, port)
         return self._secured(
-            build_forward(request, forwarded, server, request_id, credential, verified.expires)
+            build_forward(
+                request, forwarded, server, request_id, credential, verified.expires, is_cached
+            )
         )
 
     def _check_console(self, forwarded: Forwarded) -> None:
@@ -225,6 +228,32 @@ class Router:
         allowed = self.rules.console_allow
         if allowed is not None and not is_within(forwarded.client, allowed):
             raise ConsoleDenied
+
+    def _find_target(
+        self,
+        request: Located,
+        credential: Credential,
+        now: float,
+        verdict: Verdict | None,
+        request_id: bytes,
+    ) -> Verified | Verify:
+        """What a token stands for that is not in the cache, if its verification is over.
+
+        Raises:
+            RouteError: It is a bad one.
+        """
+        token = credential.token
+        if verdict is None or verdict.token not in (None, token):
+            check_grammar(token)
+            check_header(token)
+            return Verify(request.location, token, request_id)
+        if isinstance(verdict.outcome, RouteError):
+            raise verdict.outcome
+        verified = verdict.outcome
+        if verified.expires <= now - self.rules.leeway_s:
+            raise TokenExpired("while it was verified")
+        self.targets.put(token, verified, now)
+        return verified
 
     def _captured_port(self, captures: Captures) -> int:
         """The port that the path names.
@@ -239,13 +268,12 @@ class Router:
             raise PortNotAllowed
         return port
 
-    def _credential(self, request: Located, forwarded: Forwarded) -> Credential:
-        """The request's credential; one from a cookie must come from a page of ours.
+    def _credential(self, request: Located) -> Credential:
+        """The request's credential.
 
         Raises:
             TokenMissing: No source holds one.
             TokenRepeated: A source holds two.
-            OriginDenied: Another site may have made this request.
         """
         noted = request.noted
         carriers = Carriers(
@@ -258,12 +286,18 @@ class Router:
         credential = find_credential(request.location.token, carriers, self.rules.cookie)
         if credential is None:
             raise TokenMissing
-        if credential.source == "cookie" and (
-            request.is_websocket or request.head.method not in SAFE_METHODS
-        ):
+        return credential
+
+    def _check_origin(self, request: Located, forwarded: Forwarded) -> None:
+        """A credential from a cookie must come from a page of ours.
+
+        Raises:
+            OriginDenied: Another site may have made this request.
+        """
+        if request.is_websocket or request.head.method not in SAFE_METHODS:
+            noted = request.noted
             origins, referers = noted.get(b"origin", _NONE), noted.get(b"referer", _NONE)
             check_same_origin(origins, referers, forwarded.origin, self.rules.allowed_origins)
-        return credential
 
     def _secured(self, forward: Forward) -> Forward:
         """The decision, with what its answer says of https to a client that came by https."""

@@ -6,13 +6,9 @@ from collections.abc import Callable
 from mitmproxy import http
 
 from route_addon.carry.challenge import read_challenge
+from route_addon.carry.evidence import write_evidence
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.flows import (
-    check_head,
-    read_head,
-    read_verdict,
-    write_evidence,
-)
+from route_addon.carry.flows import check_head, read_head, read_verdict
 from route_addon.carry.request_id import make_request_id
 from route_addon.core.errors import RouteError
 from route_addon.core.messages import Decision, ServeFile, Verify

@@ -1,6 +1,5 @@
 """Between mitmproxy's flows and the core's values."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,15 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import connection, http
 
+from route_addon.carry.evidence import EVIDENCE, write_evidence
 from route_addon.carry.flows import (
-    EVIDENCE,
     build_response,
     check_head,
-    describe_answer,
     read_head,
     read_peer,
     read_verdict,
-    write_evidence,
 )
 from route_addon.core.errors import (
     BadField,
@@ -38,7 +35,6 @@ from route_addon.core.messages import (
     Peer,
     RequestHead,
     Respond,
-    Verify,
 )
 from route_addon.core.router import Verdict
 from route_addon.core.targetmap import Verified
@@ -186,96 +182,6 @@ def test_response(method: bytes, target: bytes) -> None:
 
 def _decide(target: bytes, *fields: Field) -> Decision:
     return decide(ROUTER, make_head(target, *fields))
-
-
-DECISIONS: dict[str, tuple[Decision, dict[str, object], str]] = {
-    "forwarded": (
-        _decide(b"/page"),
-        {
-            "location": "/",
-            "upstream": "website",
-            "host": "website",
-            "port": 80,
-            "token_source": None,
-            "expires": None,
-        },
-        "/ -> website website:80",
-    ),
-    "forwarded to a pod": (
-        _decide(b"/filer/x", (b"ABCAuthorization", TOKEN)),
-        {
-            "location": "/filer",
-            "upstream": "pod",
-            "host": "10.0.0.1",
-            "port": 29783,
-            "token_source": "header",
-            "expires": NOW + 420,
-        },
-        "/filer -> pod 10.0.0.1:29783 · token from header, 420 s left",
-    ),
-    "answered": (
-        _decide(b"/healthz"),
-        {"location": "/healthz", "status": 200, "slug": None},
-        "200 · /healthz · request made-by-us",
-    ),
-    "refused": (
-        _decide(b"/filer/x"),
-        {"location": "/filer", "status": 401, "slug": "token_missing"},
-        "401 token_missing · /filer · request made-by-us",
-    ),
-    "refused with a detail": (
-        _decide(b"/filer/x", (b"ABCAuthorization", TOKEN), (b"ABCAuthorization", TOKEN)),
-        {"location": "/filer", "status": 401, "slug": "token_repeated"},
-        "401 token_repeated: ABCAuthorization · /filer · request made-by-us",
-    ),
-    "not decided yet": (
-        Verify(ROUTER.rules.locations.all[0], TOKEN, REQUEST_ID),
-        {"location": "/healthz"},
-        "",
-    ),
-    "refused without a location": (
-        _decide(b"/%zz"),
-        {"location": None, "status": 400, "slug": "bad_target"},
-        "400 bad_target: bad escape · no location · request made-by-us",
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("decision", "expected", "comment"), DECISIONS.values(), ids=list(DECISIONS.keys())
-)
-def test_evidence(decision: Decision, expected: dict[str, object], comment: str) -> None:
-    """A decision is kept as plain data for a program, and in one line for a person."""
-    flow = make_flow()
-    write_evidence(flow, decision, NOW)
-    evidence = flow.metadata[EVIDENCE]
-    assert {"time": NOW, "request_id": "made-by-us", **expected} == evidence
-    assert json.loads(json.dumps(evidence)) == evidence
-    assert comment == flow.comment
-    if isinstance(decision, Respond):
-        assert describe_answer(decision) == comment
-
-
-TARGETS = {
-    "query": (b"/websockify?jwt_token=" + TOKEN, ()),
-    "whole query": (b"/websockify?" + TOKEN, ()),
-    "path": (b"/container/" + TOKEN + b"/80/x", ()),
-    "header": (b"/filer", ((b"ABCAuthorization", TOKEN),)),
-    "bearer": (b"/filer", ((b"Authorization", b"Bearer " + TOKEN),)),
-    "cookie": (b"/filer", ((b"Cookie", b"jwt_token=" + TOKEN),)),
-    "bad token": (b"/filer", ((b"ABCAuthorization", TOKEN + b"x"),)),
-    "bad target": (b"/filer?jwt_token=" + TOKEN + b"\x01", ()),
-}
-
-
-@pytest.mark.parametrize(("target", "fields"), TARGETS.values(), ids=list(TARGETS.keys()))
-def test_no_token_in_evidence(target: bytes, fields: tuple[Field, ...]) -> None:
-    """No part of a token is kept."""
-    flow = make_flow()
-    write_evidence(flow, _decide(target, *fields), NOW)
-    kept = f"{flow.metadata} {flow.comment}"
-    for part in TOKEN.decode().split("."):
-        assert part not in kept
 
 
 def _recorded(decision: Decision) -> http.HTTPFlow:

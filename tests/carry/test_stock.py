@@ -11,7 +11,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.proxy.layers.http import _http1, _http2
 
-from route_addon.carry.flows import EVIDENCE
+from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.guard import Guard
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.stock import Stock, hide_tokens
@@ -80,7 +80,7 @@ async def test_forwarded(stock: Stock, guard: Guard) -> None:
     )
     assert flow.request.stream is True
     assert flow.response is None
-    assert flow.comment == "/ -> website website:80"
+    assert flow.comment.startswith("/ -> website website:80 · request ")
     guard.requestheaders(flow)
     assert flow.response is None
 

@@ -16,7 +16,7 @@ from mitmproxy.websocket import WebSocketData
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from route_addon.carry.flows import EVIDENCE
+from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.watch_websocket import WebSocketCopy
 from tests.hosting import make_flow, make_host

@@ -533,6 +533,33 @@ def test_no_token_is_read_where_none_is_asked_for(path: bytes, fields: list[Fiel
 
 
 @pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param([HEADER, HEADER], None, id="two"),
+        pytest.param([(b"ABCAuthorization", b"x")], "header", id="garbage"),
+        pytest.param([(b"ABCAuthorization", EXPIRED)], "header", id="an expired one"),
+        pytest.param([COOKIE], "cookie", id="one that another site may have sent"),
+    ],
+)
+def test_refusal_says_where_the_token_was(fields: list[Field], source: str | None) -> None:
+    """Once there is one credential; for the log and the flow, not for the client."""
+    decision = decide(make_router(), make_head(b"/filer", *fields, method=b"POST"))
+    assert isinstance(decision, Respond)
+    assert decision.error is not None
+    assert decision.token_source == source
+
+
+def test_decision_says_whether_the_token_was_known() -> None:
+    """Verified for this request, or found in the cache."""
+    router = make_router()
+    for is_known in (False, True):
+        decision = decide(router, make_head(b"/filer", HEADER))
+        assert isinstance(decision, Forward)
+        assert decision.is_token_cached is is_known
+
+
+@pytest.mark.parametrize(
     ("peer", "said", "expected"),
     [
         pytest.param(CLIENT, [b"abc"], REQUEST_ID, id="a stranger's is not shown"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mitmproxy import http
 
-from route_addon.carry.flows import EVIDENCE, write_evidence
+from route_addon.carry.evidence import EVIDENCE, write_evidence
 from route_addon.core.errors import TargetDenied, TokenExpired
 from route_addon.core.keys import NO_KEYS
 from route_addon.core.messages import Field, Forward, Respond
@@ -106,7 +106,9 @@ def test_hook(caplog: pytest.LogCaptureFixture) -> None:
     flow = _flow()
     before: dict[str, Any] = flow.get_state()
     Judge(lambda: router).request(flow)
-    assert flow.comment == "/filer -> pod 10.0.0.1:29783 · token from header, 420 s left"
+    assert flow.comment.startswith(
+        "/filer -> pod 10.0.0.1:29783 · token from header, verified, 420 s left · request "
+    )
     assert flow.metadata[EVIDENCE]["time"] == NOW
     assert caplog.messages == [f"judged: {flow.comment}"]
     after: dict[str, Any] = flow.get_state()

@@ -66,10 +66,10 @@ EXPECTED = [
     "/filer -> pod {alice}:{file_service} · token from header, ",
     "401 token_missing · /filer · request ",
     "401 token_expired: ",
-    "401 token_signature · /filer · request ",
+    "401 token_signature · token from header · /filer · request ",
     "/API -> pyos {pyos}",
     "/ -> website {website}",
-    "200 · /healthz · request ",
+    "200 answered here · /healthz · request ",
     "/websockify -> pod {alice}:{ws_tcp_bridge} · token from query, ",
     "400 bad_target: bad escape · no location · request ",
 ]
@@ -103,10 +103,10 @@ def test_with_keys(recording: Path, fleet: Fleet, key_options: Mapping[str, str]
 def test_without_keys(recording: Path, fleet: Fleet) -> None:
     """Nobody can tell whether a token was good: all are refused, the rest is judged."""
     outcome = _replay(recording, fleet.options)
-    refused = "401 token_signature · {} · request "
+    refused = "401 token_signature · token from {} · {} · request "
     expected = list(EXPECTED)
-    expected[0] = expected[2] = refused.format("/filer")
-    expected[7] = refused.format("/websockify")
+    expected[0] = expected[2] = refused.format("header", "/filer")
+    expected[7] = refused.format("query", "/websockify")
     _check(_verdicts(outcome), _fill(expected, fleet))
     assert fleet.is_untouched
 

@@ -206,6 +206,10 @@ def test_flow_shows_where_a_request_went(watched: Watched, fleet: Fleet) -> None
         "header",
         False,
     )
+    assert (route["server"], route["answered_by"]) == (f"{ALICE}:{backend.port}", "upstream")
+    assert flow.marked == ":white_check_mark:"
+    timings = route["timings"]
+    assert 0 < timings["connect"] <= timings["first_byte"] <= timings["total"] < PATIENCE_S
 
 
 def test_refusal_is_a_flow_with_our_answer(watched: Watched, fleet: Fleet) -> None:
@@ -883,9 +887,10 @@ def test_recording_is_judged_again(
 
     assert done.returncode == 0, done.stderr
     for comment in comments:
-        # Why a token was refused is recorded as its slug alone.
+        # Why a token was refused is recorded as its slug alone, and here there is no cache.
         said = comment.partition(":")[0] if comment.startswith("401 token_exp") else comment
-        assert f"judged: {said.rpartition(' · request ')[0] or said}" in done.stdout
+        said = said.replace(", cached,", ", verified,").partition(" · route-addon;")[0]
+        assert f"judged: {said.partition(' · request ')[0]}" in done.stdout
     assert fleet.touched_but(*fleet) == []
 
 
