@@ -4,15 +4,15 @@ The checks are those of ``Router.verify``, one by one; what is told of them hold
 token that would be of use to anybody.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from route_addon.core.errors import RouteError, TokenSignature
 from route_addon.core.router import Rules
+from route_addon.core.steps import Step, Trace
 from route_addon.core.targetmap import Verified
 from route_addon.core.targets import TargetPolicy, decrypt_target, parse_address
 from route_addon.core.tokens import (
@@ -23,23 +23,12 @@ from route_addon.core.tokens import (
     read_header,
     verify_signature,
 )
-
-type Outcome = Literal["passed", "refused", "noted"]
+from route_addon.core.wording import describe_time, printable
 
 _DATES: Final = ("exp", "nbf", "iat", "nfb")
 _MAX_WORD_CHARS: Final = 40
 """How much is shown of a word that whoever made the token chose."""
 _MAX_MEMBERS: Final = 12
-
-
-class Step(NamedTuple):
-    """One step of a decision, in words."""
-
-    title: str
-    outcome: Outcome
-    detail: str
-    more: tuple[str, ...] = ()
-    """Further lines."""
 
 
 class Inspection(NamedTuple):
@@ -49,57 +38,6 @@ class Inspection(NamedTuple):
     """The checks up to the first that failed."""
     outcome: Verified | RouteError
     """The same as that of ``Router.verify``."""
-
-
-class Trace:
-    """Steps as they are taken."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def note(self, title: str, detail: str, more: Sequence[str] = ()) -> None:
-        """Add a step that can refuse nothing."""
-        self.steps.append(Step(title, "noted", detail, tuple(more)))
-
-    def take[T](
-        self, title: str, step: Callable[[], T], describe: Callable[[T], str], hint: str = ""
-    ) -> T:
-        """Take a step, and keep what came of it.
-
-        Args:
-            title: Its name.
-            step: What may refuse.
-            describe: Puts into words what it found.
-            hint: What helps whoever reads that it refused.
-
-        Raises:
-            RouteError: The step's own.
-        """
-        try:
-            found = step()
-        except RouteError as error:
-            more = (hint,) if hint else ()
-            self.steps.append(Step(title, "refused", describe_error(error), more))
-            raise
-        self.steps.append(Step(title, "passed", describe(found)))
-        return found
-
-
-def describe_error(error: RouteError) -> str:
-    """A refusal in one line, for a person."""
-    return f"{error.status} {error.slug}: {error.detail or error.reason}"
-
-
-def describe_time(time: float) -> str:
-    """A time in words.
-
-    Args:
-        time: In seconds since the epoch.
-    """
-    try:
-        return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):
-        return f"{_shorten(str(time))} s since the epoch"
 
 
 def inspect_token(rules: Rules, token: bytes, now: float) -> Inspection:
@@ -180,20 +118,16 @@ def _describe_policy(policy: TargetPolicy, host: str) -> str:
 
 def _describe_object(members: Mapping[str, Any]) -> str:
     """What a JSON object says, without what could be a secret."""
-    words = [f"{_shorten(name)} {_describe(name, members[name])}" for name in members]
+    words = [
+        f"{printable(name, _MAX_WORD_CHARS)} {_describe(name, members[name])}" for name in members
+    ]
     more = len(words) - _MAX_MEMBERS
     return ", ".join(words[:_MAX_MEMBERS]) + (f", {more} more" if more > 0 else "")
 
 
 def _describe(name: str, value: object) -> str:
     if isinstance(value, int | float):
-        return describe_time(value) if name in _DATES else _shorten(str(value))
+        return describe_time(value) if name in _DATES else printable(str(value), _MAX_WORD_CHARS)
     if name in ("alg", "typ"):
-        return _shorten(str(value))
+        return printable(str(value), _MAX_WORD_CHARS)
     return f"({len(value)} long)" if isinstance(value, str | list | dict) else str(value)
-
-
-def _shorten(word: str) -> str:
-    """A word that somebody else chose, bounded and on one line."""
-    shown = word[:_MAX_WORD_CHARS].encode("ascii", "backslashreplace").decode("ascii")
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in shown)

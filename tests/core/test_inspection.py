@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from route_addon.core.errors import RouteError
-from route_addon.core.inspection import Inspection, Trace, describe_time, inspect_token
+from route_addon.core.inspection import Inspection, inspect_token
 from route_addon.core.keys import NO_KEYS, Keys
 from route_addon.core.targets import HostSet, TargetPolicy
 from tests.core.heads import make_router, make_rules
@@ -124,26 +124,14 @@ def test_a_strangers_words() -> None:
     claims |= {f"more{number}": number for number in range(9)}
     header = {**HEADER, "typ": "\x1b[31m" + "y" * 99, "kid": "k"}
     steps = inspect(sign(header, claims)).steps
-    assert steps[1].detail == f"alg RS256, typ \\x1b[31m{'y' * 35}, kid (1 long)"
+    assert steps[1].detail == f"alg RS256, typ \\x1b[31m{'y' * 35}..., kid (1 long)"
     assert steps[3].detail == (
         "9 s left; exp 2023-11-14 22:13:29 UTC, hash (344 long), "
-        f"iat 1{'0' * 39} s since the epoch, a\\nb None, secret (7 long), {'x' * 40} (2 long), "
-        "flag True, \\xe9 1.5, more0 0, more1 1, more2 2, more3 3, 5 more"
+        f"iat 1{'0' * 39}... s since the epoch, a\\nb None, secret (7 long), "
+        f"{'x' * 40}... (2 long), "
+        "flag True, é 1.5, more0 0, more1 1, more2 2, more3 3, 5 more"
     )
     assert "hunter2" not in json.dumps(steps)
-
-
-@pytest.mark.parametrize("time", [1e300, float("inf"), -1e18])
-def test_times_beyond_the_calendar(time: float) -> None:
-    """They are told as the numbers that they are."""
-    assert describe_time(time) == f"{time} s since the epoch"
-
-
-def test_notes() -> None:
-    """A step that can refuse nothing is noted between the others."""
-    trace = Trace()
-    trace.note("client", "10.0.0.1", ["by itself"])
-    assert trace.steps == [("client", "noted", "10.0.0.1", ("by itself",))]
 
 
 @given(
