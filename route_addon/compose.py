@@ -6,6 +6,11 @@ from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
 from route_addon.debug.commands import Commands
 from route_addon.debug.judge import Judge
+from route_addon.debug.views.desktop_token import DesktopToken
+from route_addon.debug.views.registration import Views
+from route_addon.debug.views.rfb import Rfb
+from route_addon.debug.views.signalling import Signalling
+from route_addon.debug.views.terminal import Terminal
 
 
 class Composition:
@@ -13,12 +18,13 @@ class Composition:
 
     name = "route_addon"
 
-    def __init__(self, route: RouteAddon, judge: Judge, commands: Commands) -> None:
-        self.addons = [route, judge, commands]
+    def __init__(self, route: RouteAddon, judge: Judge, commands: Commands, views: Views) -> None:
+        self.addons = [route, judge, commands, views]
 
 
 def build_addon() -> Composition:
     """Join the parts. After a reload of the script the guard is the one that is there already."""
     guard = ctx.master.addons.get(Guard.name)
     route = RouteAddon(guard if isinstance(guard, Guard) else Guard())
-    return Composition(route, Judge(lambda: route.router), Commands(lambda: route.relay))
+    views = Views([DesktopToken(lambda: route.router), Rfb(), Terminal(), Signalling()])
+    return Composition(route, Judge(lambda: route.router), Commands(lambda: route.relay), views)

@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from mitmproxy import contentviews
 
 from route_addon.compose import build_addon
+from route_addon.debug.views.registration import Views
+from route_addon.debug.views.terminal import Terminal
 from tests.hosting import make_host
 
 
@@ -41,3 +44,34 @@ async def test_script_that_is_loaded_again(host: Any) -> None:
     assert host.master.addons.get("route_guard") is guard
     assert host.master.addons.chain.count(guard) == 1
     host.master.addons.remove(second)
+
+
+async def test_views_come_and_go(host: Any) -> None:
+    """Views are there while the script is, once each, and those of the script that was reloaded."""
+    host.options.update(server=False)
+    without = set(contentviews.registry)
+    names = {"desktop token", "rfb", "terminal", "signalling"}
+    first = build_addon()
+    host.master.addons.add(first)
+    assert set(contentviews.registry) - without == names
+    of_first = contentviews.registry["rfb"]
+    host.master.addons.remove(first)
+    assert set(contentviews.registry) == without
+    second = build_addon()
+    host.master.addons.add(second)
+    assert set(contentviews.registry) - without == names
+    assert contentviews.registry["rfb"] is not of_first
+    host.master.addons.remove(second)
+
+
+async def test_views_of_others_stay(host: Any) -> None:
+    """Whoever has taken a view's name since keeps it."""
+    host.options.update(server=False)
+    addon = build_addon()
+    host.master.addons.add(addon)
+    others = Terminal()
+    contentviews.add(others)
+    host.master.addons.remove(addon)
+    assert contentviews.registry["terminal"] is others
+    Views([others]).done()
+    assert "terminal" not in contentviews.registry

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 from route_addon.core.credentials import replace_tokens
 from route_addon.core.messages import Field, Fields
 
-_PLACEHOLDER: Final = re.compile(rb"hidden\.[0-9a-f]{16}\.token")
+PLACEHOLDER: Final = re.compile(rb"hidden\.[0-9a-f]{16}\.token")
 """Three base64url parts, as a token has: so it is found wherever a token is looked for when a
 recording is judged. It is no token to anybody: its first part is no JOSE header."""
 
@@ -71,7 +71,7 @@ class Masked:
 
     def reveal_text(self, text: bytes) -> bytes:
         """A text with the secrets that were hidden, where their placeholders stand."""
-        return _PLACEHOLDER.sub(lambda found: self._secrets.get(found[0], found[0]), text)
+        return PLACEHOLDER.sub(lambda found: self._secrets.get(found[0], found[0]), text)
 
     def reveal_fields(self, fields: Fields) -> list[Field]:
         """Fields with the secrets that were hidden, where their placeholders stand."""
@@ -116,4 +116,4 @@ def _shows_token(hidden: bytes) -> bool:
         return b""
 
     replace_tokens(unquote_to_bytes(hidden), keep)
-    return any(token and _PLACEHOLDER.fullmatch(token) is None for token in left)
+    return any(token and PLACEHOLDER.fullmatch(token) is None for token in left)

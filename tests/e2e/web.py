@@ -1,0 +1,70 @@
+"""mitmweb, as its own page asks it."""
+
+import http.client
+import json
+import socket
+from typing import Any
+
+from tests.e2e.wire import PATIENCE_S, wait_until
+
+PASSWORD = "a password of the tests"
+
+
+class Web:
+    """mitmweb's own interface.
+
+    Args:
+        port: Its port.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def call(self, method: str, path: str, data: object = None) -> Any:
+        """Call it; what it answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
+        headers = {
+            "Authorization": f"Bearer {PASSWORD}",
+            "Content-Type": "application/json",
+            # Tornado wants to see the same in both.
+            "Cookie": "_mitmproxy_xsrf=abcd",
+            "X-XSRFToken": "abcd",
+        }
+        try:
+            connection.request(method, path, json.dumps(data) if data else None, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        assert answer.status < 300, (method, path, answer.status, text)
+        return json.loads(text) if text else None
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """The flow with this path."""
+        flows: list[dict[str, Any]] = self.call("GET", "/flows")
+        return next((flow for flow in flows if path in flow["request"]["path"]), None)
+
+    def wait_for_intercepted(self, path: str, *, has_answer: bool = False) -> str:
+        """Wait until the flow with this path is held.
+
+        Returns:
+            Its identifier.
+        """
+        found: dict[str, Any] = {}
+
+        def is_held() -> bool:
+            flow = self.find(path)
+            if flow is None or not flow["intercepted"] or ("response" in flow) != has_answer:
+                return False
+            found.update(flow)
+            return True
+
+        wait_until(is_held, f"{path} is held")
+        return str(found["id"])
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
