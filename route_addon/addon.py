@@ -4,6 +4,8 @@ No rules of its own. Every hook fails closed: on an exception the flow keeps no 
 guard refuses it.
 """
 
+import asyncio
+import dataclasses
 import logging
 import os
 
@@ -11,17 +13,20 @@ from mitmproxy import addonmanager, connection, ctx, exceptions, http, tls
 from mitmproxy.proxy import layer, mode_specs, server_hooks
 
 from route_addon.carry.certificates import Certificates
+from route_addon.carry.drain import Drain
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
 from route_addon.carry.log_records import hide_tokens_in_logs
 from route_addon.carry.relay import Relay, choose_layers
 from route_addon.carry.resolve import Resolver
+from route_addon.carry.sockets import ListenAddress
 from route_addon.carry.stock import Stock, choose_stock_layers, hide_tokens
 from route_addon.carry.watch import Watch
 from route_addon.carry.watchers import describe_watchers, find_watchers
 from route_addon.core.router import Router
 from route_addon.core.targetmap import TargetMap
 from route_addon.options import IGNORED_ENVIRONMENT, BadOption
+from route_addon.reloads import Reloads
 from route_addon.settings import Settings, build_settings
 from route_addon.start import (
     NAMES,
@@ -34,6 +39,7 @@ from route_addon.start import (
     register_options,
     remove_host_addons,
 )
+from route_addon.workers import ALONE, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +49,16 @@ class RouteAddon:
 
     Args:
         guard: The second addon, which is added beside this one and outlives it.
+        worker: Which of several processes this is.
     """
 
     name = "route"
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, worker: Worker = ALONE) -> None:
         self.guard = guard
+        self.worker = worker
+        self._level = logging.INFO if worker.speaks else logging.DEBUG
+        """Of what all workers would say alike."""
         self.resolver = Resolver()
         self.stock = Stock(guard, self.resolver)
         self.relay: Relay | None = None
@@ -57,7 +67,14 @@ class RouteAddon:
         self.settings: Settings | None = None
         self.router: Router | None = None
         self.certificates: Certificates | None = None
-        self._are_set: set[str] = set()
+        self.reloads = Reloads(
+            lambda: self.settings.files if self.settings else (),
+            self._reload,
+            logging.WARNING if worker.speaks else logging.DEBUG,
+        )
+        self.is_draining = False
+        self._draining: asyncio.Task[None] | None = None
+        self._are_set: frozenset[str] = frozenset()
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Register the options; a configuration that cannot be used ends the start."""
@@ -71,6 +88,9 @@ class RouteAddon:
         except Exception as fault:
             refuse_start(f"the start failed: {describe_fault(fault)}")
         self.guard.describe = self._describe
+        self.guard.start_level = self._level
+        self.guard.addresses = self.listen_addresses()
+        self.guard.drain = self.drain
         if self.guard not in ctx.master.addons:
             ctx.master.addons.add(self.guard)
 
@@ -134,6 +154,12 @@ class RouteAddon:
         remove_host_addons()
         self._choose_exchanges()
         self._is_running = True
+        if self.worker.speaks:
+            self._warn()
+        if self.settings is not None and ctx.options.server:
+            self.reloads.start()
+
+    def _warn(self) -> None:
         for warning in self.settings.warnings if self.settings is not None else ():
             logger.warning("%s", warning)
         for fault in self.certificates.find_faults() if self.certificates is not None else ():
@@ -146,6 +172,7 @@ class RouteAddon:
 
     def done(self) -> None:
         """Let the threads go."""
+        self.reloads.close()
         if self.relay is not None:
             self.relay.close()
         self.resolver.close()
@@ -177,6 +204,60 @@ class RouteAddon:
             logger.error("responseheaders failed: %s", describe_fault(fault))
             flow.kill()
 
+    def drain(self) -> None:
+        """Begin to end the service, and the program once nobody is left whom it serves.
+
+        ``/healthz`` tells who sends here, answers close their connections, and those who are here
+        have the time that route_drain and route_drain_websockets give them.
+        """
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            if self.settings is not None and ctx.options.server:
+                logger.log(self._level, "draining: ends in %g s at most", self._announce_end())
+                deadlines = self.relay.deadlines if self.relay is not None else None
+                flows = self.guard.find_live if self.relay is None else list
+                await Drain(self.settings.drain, deadlines, flows).run()
+        except Exception as fault:
+            logger.error("the drain failed: %s", describe_fault(fault))
+        finally:
+            ctx.master.shutdown()
+
+    def _announce_end(self) -> float:
+        """Let all answers tell of it.
+
+        Returns:
+            After how many seconds it will be, at the latest.
+        """
+        settings, router = self.settings, self.router
+        assert settings is not None and router is not None
+        self.is_draining = True
+        self._use_router(settings, router.targets)
+        return settings.drain.total_s
+
+    async def _reload(self) -> None:
+        """Read the files again, and put what is in them in force.
+
+        Raises:
+            BadOption: They cannot be used; what was in force still is.
+        """
+        values, are_set = option_values(), self._are_set
+        # A private key takes 30 ms to read.
+        settings = await asyncio.to_thread(build_settings, values, are_set.__contains__)
+        if values == option_values():
+            self._put_in_force(settings, are_set)
+        if self.certificates:
+            await self.certificates.refresh()
+        logger.log(self._level, "reloaded; %s", self._describe())
+
+    def listen_addresses(self) -> list[ListenAddress]:
+        """Where to listen, as far as route_listen says."""
+        addresses = self.settings.listen if self.settings is not None else ()
+        has_tls = bool(self.certificates)
+        return [address for address in addresses if has_tls or not address.is_for_tls]
+
     def _settle(self) -> None:
         """Build the settings whole, then put them in force at once."""
         # Where mitmproxy takes a change back, it forgets who was set to what is the default.
@@ -184,6 +265,10 @@ class RouteAddon:
         settings = build_settings(
             option_values(), are_set.__contains__, need_keys=ctx.options.server
         )
+        self._put_in_force(settings, are_set)
+
+    def _put_in_force(self, settings: Settings, are_set: frozenset[str]) -> None:
+        settings = settings.share(self.worker)
         if self.settings is not None and settings.carrier != self.settings.carrier:
             raise BadOption("route_carrier", settings.carrier, "takes a new start of the router")
         certificates = load_certificates(settings, self.certificates)
@@ -193,22 +278,31 @@ class RouteAddon:
             targets = router.targets
         else:
             targets = TargetMap(settings.cache_entries, settings.cache_ttl_s)
-        self.router = Router(settings.rules, targets)
+        router = self._use_router(settings, targets)
         self.settings = settings
         self._are_set = are_set
         self.certificates = certificates
         if settings.carrier == "relay" and ctx.options.server:
             if self.relay is None:
-                self.relay = Relay(settings.limits, self.router)
+                self.relay = Relay(settings.limits, router)
             self.relay.configure(
                 settings.limits,
-                self.router,
+                router,
                 settings.pools,
                 settings.cache_limits,
                 settings.encoding,
                 certificates,
                 upstream_tls,
             )
+
+    def _use_router(self, settings: Settings, targets: TargetMap) -> Router:
+        """Decide by these settings from now on."""
+        rules = dataclasses.replace(settings.rules, is_draining=self.is_draining)
+        self.router = router = Router(rules, targets)
+        if self.relay is not None:
+            self.relay.router = router
+            self.relay.is_draining = self.is_draining
+        return router
 
     def _choose_exchanges(self) -> None:
         """Let exchanges be flows from now on, or not, as there is somebody to see them."""

@@ -1,5 +1,8 @@
 """The only place that knows every part, and joins them."""
 
+from collections.abc import Sequence
+from socket import socket
+
 from mitmproxy import ctx
 
 from route_addon.addon import RouteAddon
@@ -11,6 +14,7 @@ from route_addon.debug.views.registration import Views
 from route_addon.debug.views.rfb import Rfb
 from route_addon.debug.views.signalling import Signalling
 from route_addon.debug.views.terminal import Terminal
+from route_addon.workers import ALONE, Worker
 
 
 class Composition:
@@ -19,12 +23,18 @@ class Composition:
     name = "route_addon"
 
     def __init__(self, route: RouteAddon, judge: Judge, commands: Commands, views: Views) -> None:
+        self.route = route
         self.addons = [route, judge, commands, views]
 
 
-def build_addon() -> Composition:
-    """Join the parts. After a reload of the script the guard is the one that is there already."""
+def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Composition:
+    """Join the parts. After a reload of the script the guard is the one that is there already.
+
+    Args:
+        worker: Which of several processes this is.
+        sockets: What to listen with, where it has been opened already.
+    """
     guard = ctx.master.addons.get(Guard.name)
-    route = RouteAddon(guard if isinstance(guard, Guard) else Guard())
+    route = RouteAddon(guard if isinstance(guard, Guard) else Guard(sockets), worker)
     views = Views([DesktopToken(lambda: route.router), Rfb(), Terminal(), Signalling()])
     return Composition(route, Judge(lambda: route.router), Commands(lambda: route.relay), views)

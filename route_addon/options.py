@@ -339,6 +339,33 @@ OPTIONS = (
         unit="bytes",
     ),
     Option(
+        "route_listen",
+        "",
+        "Where to listen, in the place of mitmproxy's listen_host and listen_port: PORT, HOST:PORT "
+        "or [IPV6]:PORT, separated by commas; without a host, both families. Where 'ssl' follows "
+        "(443 ssl), only with a certificate. TLS is spoken at all of them.",
+        unit="addresses",
+    ),
+    Option(
+        "route_workers",
+        0,
+        "How many processes `route-addon serve` runs; 0 for as many as the limits of its control "
+        "group have room for: a processor and 200 MiB each.",
+        unit="processes",
+    ),
+    Option(
+        "route_drain",
+        25,
+        "How long requests may go on after SIGTERM; for the first 3 s new connections are taken.",
+        unit="seconds",
+    ),
+    Option(
+        "route_drain_websockets",
+        25,
+        "How long WebSockets may go on after SIGTERM.",
+        unit="seconds",
+    ),
+    Option(
         "route_max_connections",
         0,
         "How many connections of clients are held at once; 0 for no bound.",

@@ -3,11 +3,13 @@
 Nothing here knows mitmproxy: whoever has the values hands them over.
 """
 
+import dataclasses
 import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from route_addon import nginx_files
 from route_addon.carry.certificates import CertificateFiles
-from route_addon.carry.limits import CacheLimits, Limits, WatchLimits
+from route_addon.carry.limits import CacheLimits, DrainLimits, Limits, WatchLimits
+from route_addon.carry.sockets import ListenAddress
 from route_addon.config_file import ConfigFile, read_config_file
 from route_addon.core.credentials import full_authority, parse_origin
 from route_addon.core.encodings import CODINGS, EncodingPolicy
@@ -44,6 +47,7 @@ from route_addon.core.targets import (
 )
 from route_addon.options import OPTIONS, BadOption, Values
 from route_addon.pool_spec import parse_pool
+from route_addon.workers import Worker
 
 _UPSTREAM_OPTIONS = {
     "website": "route_website",
@@ -56,6 +60,9 @@ _SUFFIX = re.compile(r"(?:\*?\.)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)\.?")
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 """Bytes of the environment that are not UTF-8 arrive as surrogates (PEP 383)."""
 _MAX_S = 30 * 86400
+_LISTEN = re.compile(
+    r"(?:(?P<host>\*|[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])?:)?(?P<port>[0-9]{1,5})(?P<ssl> +ssl)?"
+)
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -74,9 +81,16 @@ class Settings:
     watch: str
     """``auto``, ``always`` or ``never``."""
     watch_limits: WatchLimits
+    listen: tuple[ListenAddress, ...]
+    """Empty for where mitmproxy's own options say."""
+    workers: int
+    """0 for as many as there is room for."""
+    drain: DrainLimits
     certificates: tuple[CertificateFiles, ...]
     upstream_ca: str
     """A PEM file of CAs, or empty."""
+    files: tuple[str, ...]
+    """What it was made of besides the options' values: keys, CAs, the configuration file."""
     cache_ttl_s: int
     cache_entries: int
     signing_fingerprints: tuple[str, ...]
@@ -96,6 +110,22 @@ class Settings:
             rules.leeway_s,
             self.cache_ttl_s,
             self.cache_entries,
+        )
+
+    def share(self, worker: Worker) -> "Settings":
+        """What one of several processes gets: of all that is bounded in all, its part."""
+        share, limits, cache = worker.share, self.limits, self.cache_limits
+        return dataclasses.replace(
+            self,
+            pools={name: _share_pool(pool, worker) for name, pool in self.pools.items()},
+            limits=dataclasses.replace(
+                limits,
+                spool_bytes=share(limits.spool_bytes),
+                max_connections=share(limits.max_connections),
+                max_connections_per_client=share(limits.max_connections_per_client),
+            ),
+            cache_limits=dataclasses.replace(cache, max_bytes=share(cache.max_bytes)),
+            cache_entries=share(self.cache_entries),
         )
 
     def describe(self) -> str:
@@ -170,14 +200,39 @@ def build_settings(
             history_messages=_number(values, "route_websocket_history", 1, 10_000_000),
             history_bytes=_number(values, "route_websocket_history_bytes", 1, 2**40),
         ),
+        listen=_listen(_text(values, "route_listen")),
+        workers=_number(values, "route_workers", 0, 256),
+        drain=DrainLimits(
+            requests_s=_number(values, "route_drain", 0, _MAX_S),
+            websockets_s=_number(values, "route_drain_websockets", 0, _MAX_S),
+        ),
         certificates=_certificates(_text(values, "route_certs")),
         upstream_ca=_text(values, "route_upstream_ca"),
+        files=_files(values),
         cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
         cache_entries=_number(values, "route_cache_entries", 1, 10_000_000),
         signing_fingerprints=tuple(map(fingerprint, signing_keys)),
         payload_fingerprints=tuple(map(fingerprint, payload_keys)),
         warnings=tuple(warnings),
     )
+
+
+def _share_pool(pool: PoolSpec, worker: Worker) -> PoolSpec:
+    servers = (
+        dataclasses.replace(server, max_conns=worker.share(server.max_conns))
+        for server in pool.servers
+    )
+    return dataclasses.replace(pool, servers=tuple(servers))
+
+
+def _files(values: Values) -> tuple[str, ...]:
+    keys = (_paths(values, name) for name in ("route_signing_key", "route_payload_key"))
+    others = (_text(values, name) for name in ("route_config", "route_upstream_ca"))
+    return tuple(filter(None, (*chain.from_iterable(keys), *others)))
+
+
+def _paths(values: Values, name: str) -> list[str]:
+    return [path for path in _text(values, name).split(":") if path]
 
 
 def _text(values: Values, name: str) -> str:
@@ -299,7 +354,7 @@ def _pools(
 def _load_keys[K](
     values: Values, name: str, load: Callable[[bytes], K], *, need_keys: bool
 ) -> tuple[K, ...]:
-    paths = [path for path in _text(values, name).split(":") if path]
+    paths = _paths(values, name)
     if not paths and need_keys:
         option = next(option for option in OPTIONS if option.name == name)
         raise BadOption(
@@ -468,6 +523,22 @@ def _container_ports(value: str) -> frozenset[int] | None:
             )
         ports.update(range(first, last + 1))
     return frozenset(ports)
+
+
+def _listen(value: str) -> tuple[ListenAddress, ...]:
+    addresses: list[ListenAddress] = []
+    for item in split_list(value):
+        match = _LISTEN.fullmatch(item)
+        if match is None or int(match["port"]) > 65535:
+            raise BadOption(
+                "route_listen",
+                value,
+                f"{item!r} must be PORT, HOST:PORT or [IPV6]:PORT, and ' ssl' where it is for TLS "
+                "only",
+            )
+        host = "" if match["host"] == "*" else (match["host"] or "").strip("[]")
+        addresses.append(ListenAddress(host, int(match["port"]), match["ssl"] is not None))
+    return tuple(addresses)
 
 
 def _certificates(value: str) -> tuple[CertificateFiles, ...]:

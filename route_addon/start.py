@@ -63,7 +63,7 @@ def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]
         near = get_close_matches(unknown[0], NAMES, 1) or sorted(NAMES)
         raise BadOption(unknown[0], "", f"is no option; did you mean {near[0]}?")
     for name, value in _HOST_OPTIONS.items():
-        if not is_set(name):
+        if name in ctx.options and not is_set(name):
             ctx.options.update(**{name: value})
 
 
@@ -105,7 +105,7 @@ def check_host_options() -> None:
         if not mode.startswith("reverse:http"):
             raise BadOption("mode", mode, "the router sets its own mode; leave it out")
     is_stock = options.route_carrier == "stock"
-    if options.server and options.save_stream_file and is_stock:
+    if options.server and getattr(options, "save_stream_file", None) and is_stock:
         raise BadOption(
             "save_stream_file",
             options.save_stream_file,

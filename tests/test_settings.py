@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from route_addon.carry.certificates import CertificateFiles
+from route_addon.carry.limits import DrainLimits
+from route_addon.carry.sockets import ListenAddress
 from route_addon.core.forwarded import PRIVATE_NETWORKS
 from route_addon.core.keys import fingerprint, is_known
 from route_addon.core.messages import Origin, Server
@@ -20,6 +22,7 @@ from route_addon.core.targets import TargetPolicy
 from route_addon.options import OPTIONS, BadOption, Value, default_values
 from route_addon.pool_spec import parse_server
 from route_addon.settings import Settings, build_settings, split_list
+from route_addon.workers import ALONE, Worker
 from tests.keys import Pems
 from tests.minting import KeyPair, key_pair
 
@@ -202,6 +205,23 @@ GOOD: list[tuple[str, Value, Read, object]] = [
         lambda settings: settings.limits.max_connections_per_client,
         7,
     ),
+    ("route_listen", "", lambda settings: settings.listen, ()),
+    (
+        "route_listen",
+        "80, *:81, 127.0.0.1:0, [::1]:83, desk.example:84, 443 ssl",
+        lambda settings: settings.listen,
+        (
+            ListenAddress("", 80),
+            ListenAddress("", 81),
+            ListenAddress("127.0.0.1", 0),
+            ListenAddress("::1", 83),
+            ListenAddress("desk.example", 84),
+            ListenAddress("", 443, is_for_tls=True),
+        ),
+    ),
+    ("route_workers", 3, lambda settings: settings.workers, 3),
+    ("route_drain", 7, lambda settings: settings.drain, DrainLimits(7, 25)),
+    ("route_drain_websockets", 3600, lambda settings: settings.drain, DrainLimits(25, 3600)),
     ("route_watch", "auto", lambda settings: settings.watch, "auto"),
     ("route_watch", "always", lambda settings: settings.watch, "always"),
     ("route_watch", "never", lambda settings: settings.watch, "never"),
@@ -321,6 +341,13 @@ BAD: list[tuple[str, Value, str]] = [
     ("route_spool_bytes", -1, f"must be a whole number from 0 to {2**62}"),
     ("route_max_connections", -1, f"must be a whole number from 0 to {2**20}"),
     ("route_max_connections_per_client", -1, f"must be a whole number from 0 to {2**20}"),
+    *(
+        ("route_listen", value, f"{value!r} must be PORT, HOST:PORT or [IPV6]:PORT")
+        for value in ("x", "65536", "::1:80", "[::1]", "a/b:80", "80 tls", "80ssl", "-1")
+    ),
+    ("route_workers", 257, "must be a whole number from 0 to 256"),
+    ("route_drain", -1, "must be a whole number from 0 to 2592000"),
+    ("route_drain_websockets", -1, "must be a whole number from 0 to 2592000"),
     *((name, "/no/such.pem", "No such file or directory") for name in KEYS),
     *((name, "/", "Is a directory") for name in KEYS),
     ("route_config", "/no/such.toml", "cannot be read (No such file or directory)"),
@@ -825,3 +852,26 @@ def test_bad_files(tmp_path: Path, text: str, fault: str) -> None:
     config.write_text(text)
     sentence = _refusal({"route_config": str(config)})
     assert sentence.startswith(f"route_config={config}: {fault}")
+
+
+def test_shared_among_workers() -> None:
+    """What is bounded in all is divided, rounded up; no bound stays none, and the rest is alike."""
+    values: dict[str, Value] = {
+        "route_website": "http://a;max_conns=5,http://b",
+        "route_max_connections": 7,
+        "route_http_cache_bytes": 64,
+        "route_cache_entries": 1,
+        "route_spool_bytes": 9,
+    }
+    whole = build(values)
+    part = whole.share(Worker(1, 2))
+    assert [server.max_conns for server in part.pools["website"].servers] == [3, 0]
+    assert (part.limits.max_connections, part.limits.max_connections_per_client) == (4, 0)
+    assert (part.cache_limits.max_bytes, part.cache_entries, part.limits.spool_bytes) == (32, 1, 5)
+    assert part.rules == whole.rules
+    assert whole.share(ALONE) == whole
+
+
+def test_files_that_settings_are_made_of() -> None:
+    """Keys, CAs and the configuration file are told of, so that they can be watched."""
+    assert build({"route_upstream_ca": "ca.pem"}).files == ("ca.pem",)

@@ -17,20 +17,35 @@ from route_addon.carry.limits import Limits
 logger = logging.getLogger(__name__)
 
 
+_SHORT_S = 1.0
+"""Who has just come will say something in this time; who opens connections ahead will not."""
+
+
 class Arrival:
     """One connection that no carrier has yet.
 
     Args:
         client: The connection.
-        deadline: When to give up, in the loop's time.
+        now: The loop's time.
+        patience_s: How long it may say nothing.
     """
 
-    def __init__(self, client: connection.Client, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, client: connection.Client, now: float, patience_s: float) -> None:
+        self.deadline = now + patience_s
+        self._since = now
         self._client = client
 
     def expire(self, now: float) -> None:
         """Silent for too long: close it. There is nobody to answer."""
+        self.leave()
+
+    def drain(self) -> None:
+        """Close it, unless it has just come."""
+        if asyncio.get_running_loop().time() - self._since > _SHORT_S:
+            self.leave()
+
+    def leave(self) -> None:
+        """Close it."""
         handler = ctx.master.addons.get("proxyserver").connections.get(self._client.id)
         io = handler.transports.get(self._client) if handler is not None else None
         if io is not None and io.writer is not None:
@@ -71,7 +86,7 @@ class Arrivals:
             return "route_max_connections_per_client"
         self._addresses[client.id] = address
         self._held[address] += 1
-        arrival = Arrival(client, asyncio.get_running_loop().time() + limits.head_s)
+        arrival = Arrival(client, asyncio.get_running_loop().time(), limits.head_s)
         self._silent[client.id] = arrival
         self._deadlines.add(arrival)
         return None

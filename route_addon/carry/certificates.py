@@ -186,10 +186,11 @@ def load_certificate(files: CertificateFiles, passphrase: str = "") -> Certifica
 
 def read_stamp(files: CertificateFiles) -> object:
     """What tells that files have changed, also when a link leads to others now."""
-    return tuple(map(_stamp, {files.chain: 0, files.key: 0}))
+    return tuple(map(stamp_file, {files.chain: 0, files.key: 0}))
 
 
-def _stamp(path: str) -> object:
+def stamp_file(path: str) -> object:
+    """The same for one path. A file that is not there has one, too."""
     try:
         stat = os.stat(path)
     except OSError as error:

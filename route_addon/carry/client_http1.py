@@ -16,7 +16,7 @@ from route_addon.carry.tunnel import TunnelMaker
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import SWITCHING_PROTOCOLS
-from route_addon.core.errors import RouteError
+from route_addon.core.errors import Draining, RouteError
 from route_addon.core.framing import CHUNKED
 from route_addon.core.messages import HTTP_10, HTTP_11, Fields, Peer, RequestHead
 
@@ -123,6 +123,27 @@ class ClientHttp1:
         else:
             self._wire.close()
 
+    def drain(self) -> None:
+        """Close, if nothing is under way: no request, no part of one, no rest of an answer."""
+        is_busy = (
+            self._exchange is not None
+            or self._content is not None
+            or self._reader.has_part
+            or bool(self._unread)
+            or self._lingers_until is not NEVER
+        )
+        if not is_busy and not self._wire.is_closing and not self._wire.has_unread:
+            self._close()
+
+    def leave(self) -> None:
+        """Its time is up: refuse what has no answer yet, cut what has."""
+        exchange = self._exchange
+        if exchange is not None and not exchange.is_over:
+            self._is_closing = True
+            exchange.refuse(Draining())
+        elif not self._wire.is_closing:
+            self._close()
+
     # Reading.
 
     def _read(self) -> None:
@@ -180,7 +201,7 @@ class ClientHttp1:
             make_request_id(),
         )
         self._request = request
-        self._is_closing = not request.keep_alive or self._relay.is_draining
+        self._is_closing = not request.keep_alive
         if request.length:
             self._content = content_reader(request.length)
             self._is_content_wanted = False
@@ -258,6 +279,7 @@ class ClientHttp1:
         request = self._request
         assert request is not None
         is_http10 = request.version == HTTP_10
+        self._is_closing = self._is_closing or self._relay.is_draining
         if length == CHUNKED and is_http10:
             length, self._is_closing = None, True
         self._is_answer_chunked = length == CHUNKED

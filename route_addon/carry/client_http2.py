@@ -150,6 +150,14 @@ class ClientHttp2:
         else:
             self._die(ErrorCodes.NO_ERROR, "")
 
+    def drain(self) -> None:
+        """Take no more streams, and close with the last."""
+        self._go_away(self._session.last_number)
+
+    def leave(self) -> None:
+        """Its time is up."""
+        self._die(ErrorCodes.NO_ERROR, "")
+
     # Frames.
 
     def _take(self, frame: Frame) -> None:

@@ -49,6 +49,10 @@ class Deadlines:
         """Watch no longer."""
         self._waiting.discard(waiting)
 
+    def find[W](self, kind: type[W]) -> list[W]:
+        """Those of a kind. Clients' connections are watched as long as they are open."""
+        return [waiting for waiting in self._waiting if isinstance(waiting, kind)]
+
     def close(self) -> None:
         """Watch nothing any more."""
         self._waiting.clear()

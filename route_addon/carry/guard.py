@@ -6,8 +6,11 @@ without a stamp, or an upstream connection without an approval, goes nowhere.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+import signal
+import socket
+from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
@@ -16,6 +19,8 @@ from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.utils import human
 
 from route_addon.carry.flows import build_response
+from route_addon.carry.listener import DEAD_END, listen_addresses, listen_with
+from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
 from route_addon.carry.tls import is_own_session, open_refusal
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import Undecided
@@ -24,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 type ServerAddress = tuple[str, int]
 
-DEAD_END = "reverse:http://127.0.0.1:9"
-"""The mode that the router runs in: its target is never connected to, every request has its own."""
-
 _POLL_S = 0.01
 
 _MAX_APPROVALS = 256
@@ -34,13 +36,25 @@ _MAX_APPROVALS = 256
 
 
 class Guard:
-    """Refuses what nobody has decided."""
+    """Refuses what nobody has decided.
+
+    Args:
+        sockets: What to listen with, where it has been opened already.
+    """
 
     name = "route_guard"
 
-    def __init__(self) -> None:
+    def __init__(self, sockets: Sequence[socket.socket] = ()) -> None:
         self.describe: Callable[[], str] = str
         """What the start line says of the configuration."""
+        self.addresses: Sequence[ListenAddress] = ()
+        """Where to listen; nothing for mitmproxy's own options."""
+        self.drain: Callable[[], None] | None = None
+        """Begins to end the service."""
+        self.start_level = logging.INFO
+        """Of the start line."""
+        self._sockets = sockets
+        self._is_ending = False
         self._stamps: WeakKeyDictionary[http.HTTPFlow, ServerAddress | None] = WeakKeyDictionary()
         self._approved: WeakKeyDictionary[connection.Client, LRUCache[ServerAddress, bool]] = (
             WeakKeyDictionary()
@@ -71,7 +85,14 @@ class Guard:
         """
         if not ctx.options.server:
             return
-        if not all(mode.startswith("reverse:") for mode in ctx.options.mode):
+        try:
+            sockets = self._sockets or open_sockets(self.addresses)
+        except ListenFault as fault:
+            logger.error("%s", fault)
+            return
+        if sockets:
+            await listen_with(sockets)
+        if sockets or not all(mode.startswith("reverse:") for mode in ctx.options.mode):
             ctx.options.update(mode=[DEAD_END])
         servers = ctx.master.addons.get("proxyserver").servers
         await asyncio.sleep(0)  # for the task that changes the listener to begin
@@ -81,7 +102,27 @@ class Guard:
         if not addresses:
             logger.error("no listener could be opened")
             return
-        logger.info("route_addon listens at %s; %s", " and ".join(addresses), self.describe())
+        logger.log(
+            self.start_level,
+            "route_addon listens at %s; %s",
+            " and ".join(addresses),
+            self.describe(),
+        )
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            # Elsewhere than in the main thread it goes on as mitmproxy has it.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
+
+    def _terminate(self) -> None:
+        """The first SIGTERM drains, another one ends at once."""
+        if self._is_ending or self.drain is None:
+            ctx.master.shutdown()
+            return
+        self._is_ending = True
+        self.drain()
+
+    def find_live(self) -> list[http.HTTPFlow]:
+        """The flows that a carrier has decided and that are under way."""
+        return [flow for flow in self._stamps if flow.live]
 
     def client_connected(self, client: connection.Client) -> None:
         """A connection that was accepted before the mode was set would be a forward proxy's."""
@@ -125,8 +166,3 @@ class Guard:
         self.stamp_answer(flow)
         # A replay's handler asks no hook after this one, but it does ask server_connect.
         self._approved.pop(flow.client_conn, None)
-
-
-def listen_addresses() -> list[connection.Address]:
-    """The addresses that the router listens at."""
-    return list(ctx.master.addons.get("proxyserver").listen_addrs())

@@ -33,6 +33,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainLimits:
+    """How long who is served is waited for, when the service ends; from its first moment on."""
+
+    requests_s: float = 25.0
+    websockets_s: float = 25.0
+
+    @property
+    def total_s(self) -> float:
+        """For all."""
+        return max(self.requests_s, self.websockets_s)
+
+
+@dataclass(frozen=True, slots=True)
 class WatchLimits:
     """What is kept of an exchange for who watches it."""
 

@@ -26,7 +26,8 @@ from route_addon.carry.evidence import (
     write_evidence,
 )
 from route_addon.carry.flows import build_response, check_head, read_head
-from route_addon.carry.guard import Guard, listen_addresses
+from route_addon.carry.guard import Guard
+from route_addon.carry.listener import listen_addresses
 from route_addon.carry.request_id import make_request_id
 from route_addon.carry.resolve import Resolver, check_pod_address, resolve_pod
 from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls

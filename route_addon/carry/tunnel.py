@@ -110,6 +110,13 @@ class Tunnel:
             if not self.wire.buffered_bytes and not self.transport.get_write_buffer_size():
                 self._deadlines.discard(self)
 
+    def drain(self) -> None:
+        """It is never idle: nobody can tell what its silence means."""
+
+    def leave(self) -> None:
+        """Its time is up."""
+        self.close()
+
     def abort(self) -> None:
         """End both sides at once: what was cut on one side is cut on the other."""
         self._is_over = self.is_cut = True

@@ -66,14 +66,29 @@ class WatchedTunnel(Tunnel):
     ) -> None:
         super().__init__(wire, transport, deadlines, silence_s)
         self._copy = copy
+        self._has_left = False
 
     def receive_from_client(self, data: bytes) -> None:
         super().receive_from_client(data)
         self._copy.receive(data, from_client=True)
 
     def receive_from_upstream(self, data: bytes) -> None:
+        if self._has_left:
+            # RFC 6455 5.5.1: nothing follows a close.
+            return
         super().receive_from_upstream(data)
         self._copy.receive(data, from_client=False)
+
+    def leave(self) -> None:
+        """Its time is up: say so to the client, between two frames of the upstream's.
+
+        The client's answer goes the way of all its bytes, and the upstream ends the connection.
+        """
+        if self._copy.is_stopped:
+            self.close()
+        elif not self._has_left and self._copy.is_between_frames:
+            self._has_left = True
+            self.wire.write(self._copy.build_close(CloseReason.GOING_AWAY))
 
     def close(self) -> None:
         is_client_gone = self.wire.is_closing
@@ -151,6 +166,24 @@ class WebSocketCopy:
                 self._sides[from_client] = _Side(frames, limits.history_bytes)
         except (ValueError, IndexError):
             self._stop("its extensions are not understood")
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is understood any more."""
+        return bool(self._stopped)
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether what the client has got ends with a whole frame, and not with a close."""
+        side = self._sides[False]
+        decoder = side.frames._frame_decoder
+        return not side.is_closed and decoder.header is None and not len(decoder.buffer)
+
+    def build_close(self, code: CloseReason) -> bytes:
+        """A close frame for the client, which is noted as ours."""
+        if self._close is None:
+            self._close = (False, int(code), "")
+        return bytes(FrameProtocol(False, []).close(code))
 
     def receive(self, data: bytes, *, from_client: bool) -> None:
         """Bytes have passed. Nothing that goes wrong here is let out."""

@@ -48,9 +48,9 @@ def find_watchers(mode: str) -> list[str]:
         watchers.append("a user interface")
     if addons.get("dumper") is not None and getattr(options, "flow_detail", 0) > 0:
         watchers.append("printed flows")
-    if options.save_stream_file:
+    if getattr(options, "save_stream_file", None):
         watchers.append("-w")
-    scripts = [Path(script).expanduser() for script in options.scripts]
+    scripts = [Path(script).expanduser() for script in getattr(options, "scripts", ())]
     watchers += [script.name for script in scripts if script.resolve() != _OWN_SCRIPT]
     watchers += [name for name in _CHANGING_OPTIONS if getattr(options, name, None)]
     return watchers

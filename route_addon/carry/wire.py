@@ -109,6 +109,15 @@ class Wire(asyncio.Protocol):
         held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]
         return self.buffered_bytes + held
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether the client has sent what nobody has read yet."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(_INT.size)))[0]
+        return held > 0
+
     def write(self, data: bytes) -> None:
         """Send bytes."""
         self._transport.write(data)

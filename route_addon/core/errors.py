@@ -41,6 +41,7 @@
     │   ├── UpstreamUntrusted         its certificate is not one to believe
     │   └── UpstreamReset             it closed before its answer was whole
     ├── Unavailable                   503, with Retry-After
+    │   ├── Draining                  the router ends
     │   ├── SpoolFull                 no room to collect a body in
     │   ├── TooBusy                   more at once than a limit allows
     │   ├── PoolDown                  no server of a pool is available
@@ -391,6 +392,13 @@ class Unavailable(RouteError):
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
         return [(b"Retry-After", b"%d" % self.retry_after_s)]
+
+
+class Draining(Unavailable):
+    """The router ends: who asks for a sign of life shall send nobody here any more."""
+
+    slug = "draining"
+    reason = "The router is about to end."
 
 
 class SpoolFull(Unavailable):

@@ -24,6 +24,7 @@ from route_addon.core.errors import (
     BadMethod,
     ConsoleDenied,
     ContentTooLarge,
+    Draining,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -105,6 +106,8 @@ class Rules:
     nothing of it."""
     https_redirect_port: int = 0
     """Where clients that came by http are sent by https; 0 to serve them."""
+    is_draining: bool = False
+    """Whether the router is about to end, so that ``/healthz`` tells who sends to it."""
 
 
 class Verdict(NamedTuple):
@@ -333,6 +336,8 @@ class Router:
         location = request.location
         if location.answer == "acme":
             return self._serve_challenge(request, forwarded, request_id)
+        if location.answer == "healthz" and self.rules.is_draining:
+            raise Draining
         body = b"OK\n" if location.answer == "healthz" else f"{self.rules.node_name}\n".encode()
         fields = [
             (b"Content-Type", b"text/plain"),

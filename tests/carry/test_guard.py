@@ -11,7 +11,8 @@ from mitmproxy.proxy import context, mode_specs, server_hooks
 from OpenSSL import SSL
 
 from route_addon.carry.certificates import Offer
-from route_addon.carry.guard import DEAD_END, Guard, listen_addresses
+from route_addon.carry.guard import Guard
+from route_addon.carry.listener import DEAD_END, listen_addresses
 from tests.hosting import answer, make_client, make_flow, make_host
 
 HERE = ("127.0.0.1", 9)

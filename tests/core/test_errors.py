@@ -59,6 +59,7 @@ EXPECTED = {
     "UpstreamUntrusted": (502, "upstream_untrusted"),
     "UpstreamReset": (502, "upstream_reset"),
     "Unavailable": (503, "unavailable"),
+    "Draining": (503, "draining"),
     "SpoolFull": (503, "spool_full"),
     "TooBusy": (503, "too_busy"),
     "PoolDown": (503, "pool_down"),

@@ -260,6 +260,16 @@ def test_answers_made_here(path: bytes, body: bytes, method: bytes) -> None:
     }
 
 
+def test_draining() -> None:
+    """A router that is about to end says so at /healthz, and serves all else as before."""
+    router = make_router(node_name="n1", keys=NO_KEYS, is_draining=True)
+    assert refusal(router, make_head(b"/healthz")) == (503, "draining")
+    node = decide(router, make_head(b"/node"))
+    assert isinstance(node, Respond)
+    assert node.status == 200
+    assert isinstance(decide(router, make_head(b"/x")), Forward)
+
+
 def test_no_node_name() -> None:
     """Unset, it is an empty line."""
     answer = decide(make_router(), make_head(b"/node"))

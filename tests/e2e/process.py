@@ -74,6 +74,9 @@ class Command:
         """Start it."""
         environment = {name: value for name, value in os.environ.items() if not _is_ours(name)} | {
             "PYTHONUNBUFFERED": "1",
+            # A test that wants to see a drain says so.
+            "ROUTE_DRAIN": "0",
+            "ROUTE_DRAIN_WEBSOCKETS": "0",
             **self.environment,
         }
         return subprocess.Popen(
