@@ -1,0 +1,59 @@
+"""``route-addon serve``: the router as a service, in one process or many."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+
+from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
+from route_addon.options import BadOption
+from route_addon.serve import check
+from route_addon.serve.arguments import Arguments, parse_arguments
+from route_addon.serve.cgroup import measure_room
+from route_addon.serve.lean import load_master, log_to_stderr
+from route_addon.serve.supervisor import Supervisor
+from route_addon.serve.worker import run_worker
+from route_addon.start import refuse_start
+from route_addon.workers import Worker
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the router until a signal ends it.
+
+    Args:
+        argv: The arguments.
+
+    Returns:
+        The exit status.
+    """
+    arguments = parse_arguments("serve", argv)
+    if arguments.is_check:
+        return check.run_check(arguments)
+    log_to_stderr()
+    count, addresses = asyncio.run(_plan(arguments))
+    try:
+        sockets = open_sockets(addresses)
+    except ListenFault as fault:
+        refuse_start(f"{fault}; name another by route_listen or --listen-port")
+    with tempfile.TemporaryDirectory(prefix="route-addon-") as folder:
+        workers = [Worker(index, count, folder) for index in range(count)]
+        return Supervisor(partial(run_worker, arguments, sockets), workers, sockets).run()
+
+
+async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress]]:
+    """Read the configuration as a worker will: how many of them, and where to listen.
+
+    A configuration that cannot be used ends the process here, before anything listens.
+    """
+    lean, route = load_master(arguments)
+    settings = route.settings
+    assert settings is not None
+    options = lean.options
+    here = ListenAddress(options.listen_host, options.listen_port or 8080)
+    addresses = route.listen_addresses() if settings.listen else [here]
+    lean.close()
+    if not addresses:
+        refuse_start(
+            str(BadOption("route_listen", options.route_listen, "needs a certificate: route_certs"))
+        )
+    return settings.workers or measure_room().workers, addresses
