@@ -94,11 +94,11 @@ def echo_throughput(port: int, seconds: float, token: str, size: int) -> Answer:
     return {"count": count * size / MIB, "seconds": elapsed}
 
 
-def rest(port: int, seconds: float, token: str, count: int) -> Answer:
+def rest(port: int, seconds: float, token: str, count: int, http_port: int) -> Answer:
     """Many sockets rest; GETs are timed meanwhile."""
     opened = [_open(port, token) for _ in range(count)]
     try:
-        return ask(port, seconds, token)
+        return ask(http_port, seconds, token)
     finally:
         for connection in opened:
             connection.close()

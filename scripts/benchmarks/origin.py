@@ -20,8 +20,11 @@ GIB: Final = 2**30
 _PAGE: Final = "x" * 1024
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
+NGINX_USER: Final = "user root; " if os.getuid() == 0 else ""
+"""Its workers must read our folders."""
+
 _NGINX: Final = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+{user}daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 16384; }}
 http {{
     access_log off; sendfile on; keepalive_requests 1000000000; keepalive_timeout 3600;
@@ -54,7 +57,7 @@ def run_origin() -> Iterator[Origin]:
             os.truncate(big.fileno(), GIB)
         port, websocket_port = free_port(), free_port()
         config = Path(folder, "nginx.conf")
-        config.write_text(_NGINX.format(folder=folder, port=port, page=_PAGE))
+        config.write_text(_NGINX.format(user=NGINX_USER, folder=folder, port=port, page=_PAGE))
         nginx = ["nginx", "-p", folder, "-e", f"{folder}/error.log", "-c", str(config)]
         echo = [sys.executable, "-m", "scripts.benchmarks.origin", str(websocket_port)]
         with pinned(nginx, LOAD_CORE), pinned(echo, LOAD_CORE):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from scripts.benchmarks.machine import BOTH_CORES, PROXY_CORE, free_port, pinned, wait_for_port
-from scripts.benchmarks.origin import Origin
+from scripts.benchmarks.origin import NGINX_USER, Origin
 from tests.e2e.process import REMOTE_SCRIPT, SCRIPT
 
 PARENT: Final = "nginx as the parent"
@@ -47,6 +47,8 @@ class Proxy(NamedTuple):
     pid: int
     remote: str = ""
     """The socket by which code runs inside it."""
+    websocket_port: int = 0
+    """Where WebSockets are opened, if not at ``port``."""
 
 
 type Start = Callable[[str, Origin, Files], contextlib.AbstractContextManager[Proxy]]
@@ -84,7 +86,7 @@ _POOLED: Final = """
         }}
 """
 _NGINX: Final = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+{user}daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 16384; }}
 http {{
     access_log off; sendfile on; keepalive_requests 1000000000; keepalive_timeout 3600;
@@ -132,6 +134,7 @@ def _run_nginx(locations: str) -> Start:
         port, tls = free_port(), free_port()
         with tempfile.TemporaryDirectory() as folder:
             text = _NGINX.format(
+                user=NGINX_USER,
                 folder=folder,
                 port=port,
                 tls=tls,
@@ -172,13 +175,14 @@ def _run_haproxy(name: str, origin: Origin, files: Files) -> Iterator[Proxy]:
 
 @contextlib.contextmanager
 def _run_plain(name: str, origin: Origin, files: Files) -> Iterator[Proxy]:
-    port = free_port()
-    words = [str(_BIN / "mitmdump"), "-q", "--listen-host", "127.0.0.1", "-p", str(port)]
-    words += ["--mode", f"reverse:http://127.0.0.1:{origin.http_port}"]
+    port, websocket_port = free_port(), free_port()
+    words = [str(_BIN / "mitmdump"), "-q", "--listen-host", "127.0.0.1"]
+    words += ["--mode", f"reverse:http://127.0.0.1:{origin.http_port}@{port}"]
+    words += ["--mode", f"reverse:http://127.0.0.1:{origin.websocket_port}@{websocket_port}"]
     words += ["--set", f"confdir={files.folder}/plain", "--set", f"certs=*={files.certificate}"]
     with pinned(words, PROXY_CORE) as pid:
         wait_for_port(port)
-        yield Proxy(name, port, port, pid)
+        yield Proxy(name, port, port, pid, websocket_port=websocket_port)
 
 
 def _options(origin: Origin, files: Files, own: Mapping[str, object]) -> list[str]:
