@@ -44,7 +44,7 @@ class Command:
 
     Attributes:
         options: What is set by ``--set``, by name.
-        program: ``mitmdump``, ``mitmweb`` or ``mitmproxy``.
+        program: ``mitmdump``, ``mitmweb`` or ``mitmproxy``; with a path, one of another place.
         scripts: What ``-s`` names, in order.
         arguments: Further arguments.
         environment: Put over this process's environment, from which nothing of the router's
@@ -61,7 +61,7 @@ class Command:
 
     def words(self) -> list[str]:
         """The command line."""
-        words = [str(Path(sys.executable).with_name(self.program))]
+        words = [str(Path(sys.executable).parent / self.program)]
         if self.port is not None:
             words += ["--listen-host", "127.0.0.1", "--listen-port", str(self.port)]
         for script in self.scripts:
