@@ -6,7 +6,7 @@ All callbacks, unless something has to be waited for: a name, a free server, a c
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from route_addon.carry.faults import describe_fault
@@ -191,17 +191,21 @@ class Approach:
             chosen: The address, where the pool knows it; else empty.
         """
         server = self.forward.server
-        address = parse_address(chosen or server.host)
+        text = chosen or server.host
+        address = parse_address(text)
         if address is None:
             self._wait(self._resolve())
             return
-        # The policy has checked an address already, when it verified the token.
         self._addresses = (address,)
-        is_suspect = server.port in self._relay.own_ports
-        try:
-            self._reach((chosen or server.host,), is_checked=not is_suspect)
-        except RouteError as error:
-            self._traveller.lack(error)
+        # The policy has checked an address already, when it verified the token.
+        if server.port in self._relay.own_ports:
+            try:
+                self._check_addresses()
+            except RouteError as error:
+                self._traveller.lack(error)
+                return
+        if not self._take(text):
+            self._wait(self._open())
 
     async def _resolve(self) -> None:
         relay, forward = self._relay, self.forward
@@ -211,28 +215,32 @@ class Approach:
             self._addresses = await resolve_pod(relay.resolver, policy, host)
         else:
             self._addresses = await relay.resolver.resolve(host)
-        self._reach(tuple(map(str, self._addresses)), is_checked=False)
+        self._check_addresses()
+        if not any(map(self._take, map(str, self._addresses))):
+            await self._open()
 
-    def _reach(self, addresses: Sequence[str], *, is_checked: bool) -> None:
-        """The addresses are known: use a connection that rests, or open one to the first.
+    def _check_addresses(self) -> None:
+        """Check a pod's addresses, right before they are connected to.
 
         Raises:
             TargetDenied: The target policy, on what will really be connected to.
         """
         relay, server = self._relay, self.forward.server
-        if self.forward.upstream == POD and not is_checked:
+        if self.forward.upstream == POD:
             policy, own_ports = relay.router.rules.policy, relay.own_ports
             for one in self._addresses:
                 check_pod_address(policy, server.host, one, server.port, own_ports)
-        upstreams, is_repeatable = relay.upstreams, self.is_repeatable
-        for address in addresses:
-            self._key = ServerKey(server.scheme, address, server.port, server.host)
-            connection = upstreams.take(self._key, is_repeatable=is_repeatable)
-            if connection is not None:
-                self.opening_since = None
-                self._traveller.use(connection, self.forward)
-                return
-        self._wait(self._open())
+
+    def _take(self, address: str) -> bool:
+        """Use a connection that rests, if there is one to this address."""
+        server = self.forward.server
+        self._key = ServerKey(server.scheme, address, server.port, server.host)
+        connection = self._relay.upstreams.take(self._key, is_repeatable=self.is_repeatable)
+        if connection is None:
+            return False
+        self.opening_since = None
+        self._traveller.use(connection, self.forward)
+        return True
 
     async def _open(self) -> None:
         assert self._key is not None

@@ -194,24 +194,30 @@ class Exchange:
         observer: Observer | None = None,
     ) -> None:
         self.head = head
-        self.forward: Forward | None = None
-        self.approach: Approach | None = None
-        """The way to the upstream, once that is wanted."""
-        self.is_over = False
         self._relay = relay
         self._stream = stream
         self._router = relay.router
-        self._now = 0.0
-        self._content = Content.HELD
-        self._received_bytes = 0
-        self._spool: Spool | None = None
-        self._connection: UpstreamConnection | None = None
-        self._caching: Caching | None = None
-        self._encoder: Encoder | None = None
-        self._is_request_whole = head.length == 0
-        self._is_answer_begun = False
-        self._is_answer_paused = False
-        self._account = Account(observer, head) if observer is not None else None
+        if head.length:
+            self._is_request_whole = False
+        if observer is not None:
+            self._account = Account(observer, head)
+
+    # What most exchanges never change stands in the class: to make one costs less.
+
+    forward: Forward | None = None
+    approach: Approach | None = None
+    """The way to the upstream, once that is wanted."""
+    is_over = False
+    _now = 0.0
+    _content = Content.HELD
+    _received_bytes = 0
+    _spool: Spool | None = None
+    _connection: UpstreamConnection | None = None
+    _caching: Caching | None = None
+    _encoder: Encoder | None = None
+    _is_request_whole = True
+    _is_answer_begun = False
+    _account: Account | None = None
 
     # Deciding.
 

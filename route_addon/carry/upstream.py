@@ -126,7 +126,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_silent = True
         self._is_sent = False
         self._content = None
-        self.deadline = self._upstreams.time() + patience_s
 
     def write(self, data: bytes, *, is_end: bool) -> None:
         """Send a part of the request.
@@ -172,7 +171,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.opened_at = time.time()
 
     def data_received(self, data: bytes) -> None:
-        self._guard(self._receive, data)
+        requester = self._requester
+        try:
+            self._receive(requester, data)
+        except Exception as fault:
+            self._break(fault, requester)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
@@ -203,37 +206,45 @@ class UpstreamConnection(asyncio.Protocol):
         """Call; whatever is wrong, the requester hears of it."""
         requester = self._requester
         try:
-            try:
-                call(*args, **kwargs)
-            except RouteError as error:
-                self._fail(error, requester)
+            call(*args, **kwargs)
         except Exception as fault:
-            logger.error("an upstream connection failed: %s", describe_fault(fault))
-            try:
-                self.abandon()
-            finally:
-                if requester is not None:
-                    requester.fail()
+            self._break(fault, requester)
+
+    def _break(self, fault: Exception, requester: Requester | None) -> None:
+        """Something is wrong, with the server's answer or with us."""
+        try:
+            if isinstance(fault, RouteError):
+                self._fail(fault, requester)
+                return
+        except Exception as second:
+            fault = second
+        logger.error("an upstream connection failed: %s", describe_fault(fault))
+        try:
+            self.abandon()
+        finally:
+            if requester is not None:
+                requester.fail()
 
     # Reading the answer.
 
-    def _receive(self, data: bytes) -> None:
-        requester = self._requester
+    def _receive(self, requester: Requester | None, data: bytes) -> None:
         if requester is None:
             # A server has nothing to say between two requests.
             self.abandon()
             return
         self._is_silent = False
-        self._expect_server()
         if self._content is not None:
             pieces, rest = self._content.read(data)
             if rest is not None:
                 self._finish(rest)
+            else:
+                self._expect_server()
             requester.receive_answer_content(pieces, rest is not None)
             return
         while True:
             read = self._reader.read(data, self._method)
             if read is None:
+                self._expect_server()
                 return
             answer, data = read
             if answer.status >= 200:
@@ -244,14 +255,18 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             # Any other 1xx is not passed on (RFC 9110 15.2 lets a gateway that asked for none).
         self._keeps_alive = answer.keep_alive
-        if answer.length == 0:
-            self._finish(data)
-            requester.receive_answer(answer, [], True)
+        length = answer.length
+        if 0 <= length == len(data):
+            # Nearly always a short answer is whole with its head.
+            self._finish(b"")
+            requester.receive_answer(answer, [data] if data else [], True)
             return
-        self._content = content_reader(answer.length, error=BadAnswer)
-        pieces, rest = self._content.read(data) if data else ([], None)
+        self._content = content_reader(length, error=BadAnswer)
+        pieces, rest = self._content.read(data)
         if rest is not None:
             self._finish(rest)
+        else:
+            self._expect_server()
         requester.receive_answer(answer, pieces, rest is not None)
 
     def _finish(self, rest: bytes) -> None:
@@ -267,7 +282,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _end(self, exc: Exception | None) -> None:
         """The server has closed."""
         while exc is not None and self._requester is not None and (data := self._read_rest()):
-            self._receive(data)
+            self._receive(self._requester, data)
         requester, content = self._requester, self._content
         self._requester = None
         self._upstreams.discard(self)
@@ -331,7 +346,10 @@ class Upstreams:
         connection = idle[-1]
         if connection.rested_since <= oldest or connection.transport.is_closing():
             return None
-        self._remove_idle(connection)
+        idle.pop()
+        self._idle_count -= 1
+        if not idle:
+            del self._idle[key]
         return connection
 
     async def open(self, key: ServerKey, addresses: Sequence[Address]) -> UpstreamConnection:
@@ -376,7 +394,9 @@ class Upstreams:
 
     def put_back(self, connection: UpstreamConnection) -> None:
         """Let a connection rest."""
-        idle = self._idle.setdefault(connection.key, [])
+        idle = self._idle.get(connection.key)
+        if idle is None:
+            idle = self._idle[connection.key] = []
         if len(idle) >= _MAX_IDLE_PER_SERVER or self._idle_count >= _MAX_IDLE:
             connection.abandon()
             return

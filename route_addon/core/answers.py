@@ -1,11 +1,10 @@
 """What an upstream's answer may carry to the client. Both carriers use it."""
 
 import re
-from functools import lru_cache
 
 from route_addon.core.authority import parse_authority, same_authority
 from route_addon.core.error_pages import SECURITY_FIELDS
-from route_addon.core.fields import HOP_BY_HOP, Fate, connection_options
+from route_addon.core.fields import HOP_BY_HOP, Fate, Fates, connection_options
 from route_addon.core.messages import Field, Fields, Forward
 
 _DROPPED = HOP_BY_HOP | {b"server", b"x-powered-by", b"content-length"}
@@ -22,13 +21,15 @@ _NOT_NAMED = frozenset({b"close", b"keep-alive", b"upgrade", *_SECURITY})
 SWITCHING_PROTOCOLS = 101
 
 
-@lru_cache(maxsize=1024)
 def find_fate(name: bytes) -> Fate | None:
     """What becomes of an answer's field with this name, in any case; None when it is sent."""
     lower = name.lower()
     if lower in _DROPPED or lower.startswith(b"x-accel-"):
         return Fate(lower if lower == b"connection" else b"", is_sent=False)
     return Fate(lower, is_sent=True) if lower in _NOTED_AND_SENT else None
+
+
+_fates = Fates(find_fate)
 
 
 def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
@@ -50,7 +51,7 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
     missing = dict(_SECURITY)
     connection: list[bytes] = []
     for field in fields:
-        known = find_fate(field[0])
+        known = _fates[field[0]]
         if known is None:
             sent.append(field)
         elif known.noted_as == _HSTS:

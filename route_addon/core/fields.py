@@ -4,8 +4,8 @@ One pass over a request's fields; what a name means is remembered by its spellin
 """
 
 import re
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from route_addon.core.errors import BadField
 from route_addon.core.messages import Field, Fields
@@ -63,7 +63,30 @@ class Fate(NamedTuple):
     is_sent: bool
 
 
-@lru_cache(maxsize=1024)
+_MAX_REMEMBERED: Final = 1024
+_MAX_REMEMBERED_BYTES: Final = 64
+
+
+class Fates(dict[bytes, Fate | None]):
+    """What becomes of fields, remembered by the spelling of their names: there are few.
+
+    Args:
+        find: Says it of a name in any case.
+    """
+
+    def __init__(self, find: Callable[[bytes], Fate | None]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, name: bytes) -> Fate | None:
+        fate = self._find(name)
+        if len(name) <= _MAX_REMEMBERED_BYTES:
+            if len(self) >= _MAX_REMEMBERED:
+                self.clear()
+            self[name] = fate
+        return fate
+
+
 def find_fate(name: bytes) -> Fate | None:
     """What becomes of a request field with this name, in any case; None when it is sent.
 
@@ -78,6 +101,9 @@ def find_fate(name: bytes) -> Fate | None:
     return None if name.replace(b"-", b"").isalnum() else Fate(b"", is_sent=False)
 
 
+_fates = Fates(find_fate)
+
+
 def sort_request(fields: Fields) -> tuple[list[Field], Noted]:
     """Part a request's fields.
 
@@ -87,7 +113,7 @@ def sort_request(fields: Fields) -> tuple[list[Field], Noted]:
     sent: list[Field] = []
     noted: Noted = {}
     for field in fields:
-        known = find_fate(field[0])
+        known = _fates[field[0]]
         if known is None:
             sent.append(field)
             continue

@@ -661,6 +661,54 @@ def test_verdict_does_not_depend_on_the_split(wire: bytes, cuts: list[int]) -> N
         assert _read_in_parts(make(), [wire]) == _read_in_parts(make(), parts)
 
 
+SECTIONS = [
+    b"\r\n",
+    b"A: b\r\n\r\n",
+    b"Content-Length: 3\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n",
+    b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+    b"A: %b\r\n\r\n" % (b"b" * (REQUEST_LIMITS.quick_bytes - 30)),
+]
+
+
+@given(
+    heads=st.lists(
+        st.tuples(
+            st.sampled_from([GET, b"PUT /a HTTP/1.0\r\n", b"GET /%b HTTP/1.1\r\n" % (b"a" * 60)]),
+            st.sampled_from(SECTIONS),
+            st.sampled_from([b"", b"abc", b"\r\n", GET + b"\r\n"]),
+        ),
+        max_size=6,
+    )
+)
+def test_verdict_does_not_depend_on_the_heads_before(
+    heads: list[tuple[bytes, bytes, bytes]],
+) -> None:
+    """Lines that a connection has seen before mean what they mean on a fresh one."""
+    reader = RequestReader()
+    for line, lines, behind in heads:
+        fresh = RequestReader()
+        try:
+            expected = fresh.read(line + lines + behind)
+        except RouteError as error:
+            with pytest.raises(type(error)):
+                reader.read(line + lines + behind)
+            # What is refused ends its connection.
+            reader = RequestReader()
+        else:
+            assert expected == reader.read(line + lines + behind)
+
+
+def test_the_same_lines_are_read_once() -> None:
+    """Where the field lines are those of the head before, so is the list of fields."""
+    reader = RequestReader()
+    first = reader.read(GET + b"A: b\r\n\r\n")
+    again = reader.read(b"HEAD /c HTTP/1.1\r\nA: b\r\n\r\n" + BEHIND)
+    assert first is not None and again is not None
+    assert again == (first[0]._replace(method=b"HEAD", target=b"/c"), BEHIND)
+    assert again[0].fields is first[0].fields
+
+
 @given(wire=WIRES)
 def test_what_is_read_is_clean(wire: bytes) -> None:
     """The readers' promise to the writers: no control byte but HTAB leaves them."""
