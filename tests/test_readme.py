@@ -1,4 +1,4 @@
-"""The README's generated tables are those of the code, and its words lead somewhere."""
+"""The documentation's generated tables are those of the code, and its words lead somewhere."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,12 @@ from route_addon.core.table import build_locations
 from route_addon.describe import locations_table, options_table
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+GENERATED = ROOT / "docs" / "configuration.md"
 
 
 def with_tables(text: str) -> str:
-    """The README's text with its tables written anew, between their marks."""
+    """A page's text with its tables written anew, between their marks."""
     tables = {"locations": locations_table(build_locations().all), "options": options_table()}
     for name, table in tables.items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
@@ -22,18 +23,18 @@ def with_tables(text: str) -> str:
 
 def test_tables_are_those_of_the_code() -> None:
     """Writing the tables anew changes nothing (scripts/docs does it)."""
-    text = README.read_text("utf-8")
+    text = GENERATED.read_text("utf-8")
     assert text.count("<!-- end of ") == 2
     assert with_tables(text) == text
 
 
 def test_links_lead_to_files() -> None:
     """Every relative link of the README and the pages of docs/ names a file that is there."""
-    for page in (README, *sorted((ROOT / "docs").glob("*.md"))):
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text("utf-8")), "utf-8")
+    GENERATED.write_text(with_tables(GENERATED.read_text("utf-8")), "utf-8")
