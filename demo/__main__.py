@@ -59,6 +59,7 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="default: %(default)s",
     )
     parser.add_argument("--web", action="store_true", help="watch the router in mitmweb")
+    parser.add_argument("--record", default="", metavar="FILE", help="record what passes")
     arguments = parser.parse_args(words)
     if arguments.port is None:
         arguments.port = 0 if arguments.check else DEFAULT_PORT
@@ -94,7 +95,7 @@ async def running(arguments: argparse.Namespace) -> AsyncIterator[Demo]:
         for pod in pods:
             stack.push_async_callback(pod.stop)
             await pod.start()
-        options = _options(folder)
+        options = _options(folder) | {"route_record": arguments.record}
         site = website.Website("a", "b")
         stack.push_async_callback(site.close)
         options["route_website"] = ",".join(f"{url};fail_timeout=2" for url in site.urls)

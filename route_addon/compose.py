@@ -9,6 +9,7 @@ from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
 from route_addon.debug.commands import Commands
 from route_addon.debug.judge import Judge
+from route_addon.debug.record import Recorder
 from route_addon.debug.views.desktop_token import DesktopToken
 from route_addon.debug.views.registration import Views
 from route_addon.debug.views.rfb import Rfb
@@ -22,9 +23,9 @@ class Composition:
 
     name = "route_addon"
 
-    def __init__(self, route: RouteAddon, judge: Judge, commands: Commands, views: Views) -> None:
+    def __init__(self, route: RouteAddon, *others: Judge | Commands | Views | Recorder) -> None:
         self.route = route
-        self.addons = [route, judge, commands, views]
+        self.addons = [route, *others]
 
 
 def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Composition:
@@ -37,4 +38,10 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
     guard = ctx.master.addons.get(Guard.name)
     route = RouteAddon(guard if isinstance(guard, Guard) else Guard(sockets), worker)
     views = Views([DesktopToken(lambda: route.router), Rfb(), Terminal(), Signalling()])
-    return Composition(route, Judge(lambda: route.router), Commands(lambda: route.relay), views)
+    return Composition(
+        route,
+        Judge(lambda: route.router),
+        Commands(lambda: route.relay),
+        views,
+        Recorder(worker),
+    )

@@ -320,6 +320,14 @@ OPTIONS = (
         unit="auto, always or never",
     ),
     Option(
+        "route_record",
+        "",
+        "A file that what passes is added to, without secrets and pods' addresses, for route-addon "
+        "replay to judge it again; each further worker has one of its own (FILE.1). Empty for "
+        "none.",
+        unit="path",
+    ),
+    Option(
         "route_watch_body_bytes",
         2**20,
         "What a flow of the relay keeps of a request's body, and of an answer's; a longer one is "

@@ -86,6 +86,8 @@ class Settings:
     workers: int
     """0 for as many as there is room for."""
     drain: DrainLimits
+    record: str
+    """The file to record in, or empty."""
     certificates: tuple[CertificateFiles, ...]
     upstream_ca: str
     """A PEM file of CAs, or empty."""
@@ -206,6 +208,7 @@ def build_settings(
             requests_s=_number(values, "route_drain", 0, _MAX_S),
             websockets_s=_number(values, "route_drain_websockets", 0, _MAX_S),
         ),
+        record=_record(values),
         certificates=_certificates(_text(values, "route_certs")),
         upstream_ca=_text(values, "route_upstream_ca"),
         files=_files(values),
@@ -251,7 +254,7 @@ def _number(values: Values, name: str, least: int, most: int) -> int:
 
 def _limits(values: Values) -> Limits:
     spool_folder = _text(values, "route_spool_dir")
-    if spool_folder and not (Path(spool_folder).is_dir() and os.access(spool_folder, os.W_OK)):
+    if spool_folder and not (os.path.isdir(spool_folder) and os.access(spool_folder, os.W_OK)):
         raise BadOption("route_spool_dir", spool_folder, "must be a folder that can be written to")
     seconds = {
         field: float(_number(values, f"route_{name}_timeout", least, _MAX_S))
@@ -273,6 +276,19 @@ def _limits(values: Values) -> Limits:
         max_connections=_number(values, "route_max_connections", 0, 2**20),
         max_connections_per_client=_number(values, "route_max_connections_per_client", 0, 2**20),
     )
+
+
+def _record(values: Values) -> str:
+    path = _text(values, "route_record")
+    if path and values["route_carrier"] == "stock":
+        raise BadOption("route_record", path, "stock flows hold tokens; take route_carrier=relay")
+    if path and values["route_watch"] == "never":
+        raise BadOption(
+            "route_record", path, "records nothing with route_watch=never; leave it out"
+        )
+    if path and not os.path.isdir(os.path.dirname(os.path.abspath(os.path.expanduser(path)))):
+        raise BadOption("route_record", path, "must be a file in a folder that is there")
+    return path
 
 
 def _cache_limits(values: Values, locations: Locations) -> CacheLimits:
@@ -552,6 +568,6 @@ def _certificates(value: str) -> tuple[CertificateFiles, ...]:
 
 
 def _acme_root(value: str) -> str:
-    if value and not Path(value).is_dir():
+    if value and not os.path.isdir(value):
         raise BadOption("route_acme_root", value, "must be a folder that is there")
     return value

@@ -225,6 +225,8 @@ GOOD: list[tuple[str, Value, Read, object]] = [
     ("route_watch", "auto", lambda settings: settings.watch, "auto"),
     ("route_watch", "always", lambda settings: settings.watch, "always"),
     ("route_watch", "never", lambda settings: settings.watch, "never"),
+    ("route_record", "", lambda settings: settings.record, ""),
+    ("route_record", "flows.mitm", lambda settings: settings.record, "flows.mitm"),
     ("route_watch_body_bytes", 0, lambda settings: settings.watch_limits.body_bytes, 0),
     ("route_websocket_history", 7, lambda settings: settings.watch_limits.history_messages, 7),
     ("route_websocket_history_bytes", 7, lambda settings: settings.watch_limits.history_bytes, 7),
@@ -330,6 +332,7 @@ BAD: list[tuple[str, Value, str]] = [
     ("route_certs", "a.pem,b:", "'b:' must be PATH or CHAIN:KEY"),
     ("route_watch", "", "must be one of auto, always, never"),
     ("route_watch", "yes", "must be one of auto, always, never"),
+    ("route_record", "/no/such/folder/x", "must be a file in a folder that is there"),
     ("route_watch_body_bytes", -1, f"must be a whole number from 0 to {2**40}"),
     ("route_websocket_history", 0, "must be a whole number from 1 to 10000000"),
     ("route_websocket_history_bytes", 0, f"must be a whole number from 1 to {2**40}"),
@@ -376,6 +379,13 @@ def test_all_options() -> None:
     of_files = {*KEYS, "route_config"}
     assert {name for name, *_ in GOOD} | of_files == names
     assert {name for name, *_ in BAD} | never_bad | of_the_carrier == names
+
+
+def test_recording_of_nothing() -> None:
+    """Nobody is left to believe in a recording that does not, or must not, take place."""
+    recording = {"route_record": "flows.mitm"}
+    assert "stock flows hold tokens" in _refusal({**recording, "route_carrier": "stock"})
+    assert "records nothing" in _refusal({**recording, "route_watch": "never"})
 
 
 TEXTS = [option.name for option in OPTIONS if isinstance(option.default, str)]

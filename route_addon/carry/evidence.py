@@ -39,6 +39,7 @@ detail          the same, closer
 http_cache      what the answer's Cache-Status says of us (RFC 9211)
 edited          whether somebody changed the request, so that it was decided again
 answered_by     who: ``upstream``, ``cache``, ``route`` (we), ``addon`` (another); None before
+decision        the decision as a recording keeps it (``core.recorded``), when it was watched
 timings         ``connect`` (None where none was needed), ``first_byte`` of the answer and
                 ``total``, in seconds; the latter two since the request's head was there
 =============== ==================================================================

@@ -72,6 +72,7 @@ from route_addon.carry.watch_flow import (
     read_fields,
     read_own_answer,
     read_request,
+    record_decision,
     request_state,
     show_connection,
     show_destination,
@@ -157,6 +158,8 @@ class WatchedExchange(Exchange):
         """Whether ``response`` has been fired: ``error`` will not be."""
         self._is_done = False
         self._is_edited = False
+        self._decided: dict[str, Any] | None = None
+        """The decision for a recording; None before there is one of the request as it is now."""
         self._is_from_cache = False
         self._has_failed = False
         self._is_client_slow = False
@@ -182,6 +185,7 @@ class WatchedExchange(Exchange):
         if isinstance(decision, Verify):
             super()._act(decision)
             return
+        self._decided = record_decision(decision, self._masked)
         if isinstance(decision, ServeFile):
             decision = read_challenge(decision)
         self._show(decision)
@@ -216,7 +220,8 @@ class WatchedExchange(Exchange):
             self._own_answer = answer_state(flow.response)
             guard.stamp_answer(flow)
         evidence = build_evidence(decision, self._now, self.forward)
-        keep_evidence(flow, evidence | {"edited": self._is_edited})
+        evidence |= {"edited": self._is_edited, "decision": self._decided}
+        keep_evidence(flow, evidence)
         self._seen = request_state(flow.request)
 
     async def _ask_head(self, decision: Forward | Respond) -> Step:
@@ -258,7 +263,7 @@ class WatchedExchange(Exchange):
     def _decide_again(self) -> None:
         """Somebody has changed the request: nobody gets round the gate by that."""
         self._is_edited = True
-        self.forward = None
+        self.forward = self._decided = None
         if self._is_content_edited():
             content = self.flow.request.data.content or b""
             self._close_spool()

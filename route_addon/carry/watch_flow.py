@@ -7,7 +7,7 @@ wire: what an addon puts into a field must not become two.
 
 import re
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mitmproxy import connection, http
 from mitmproxy.connection import ConnectionState
@@ -17,7 +17,17 @@ from route_addon.carry.upstream import UpstreamConnection
 from route_addon.core.authority import parse_authority
 from route_addon.core.errors import BadField, BadTarget, InternalError
 from route_addon.core.fields import HOP_BY_HOP, check_values
-from route_addon.core.messages import HTTP_2, Field, Fields, RequestHead, Respond, Server
+from route_addon.core.messages import (
+    HTTP_2,
+    Decision,
+    Field,
+    Fields,
+    Forward,
+    RequestHead,
+    Respond,
+    Server,
+)
+from route_addon.core.recorded import Recorded
 
 _ABSOLUTE: Final = re.compile(rb"(?i)(https?)://([^/?#]*)(.*)", re.DOTALL)
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -211,6 +221,16 @@ def build_answer(head: AnswerHead, masked: Masked, now: float) -> http.Response:
         timestamp_start=now,
         timestamp_end=None,
     )
+
+
+def record_decision(decision: Decision, masked: Masked) -> dict[str, Any]:
+    """A decision for a flow's metadata, with placeholders for secrets (``core.recorded``)."""
+    if isinstance(decision, Forward):
+        path, fields = masked.hide_target(decision.path), masked.hide_fields(decision.fields)
+        decision = decision._replace(path=path, fields=fields)
+    elif isinstance(decision, Respond):
+        decision = decision._replace(fields=masked.hide_fields(decision.fields))
+    return Recorded.of(decision).to_plain()
 
 
 def default_reason(status: int) -> bytes:

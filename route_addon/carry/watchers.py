@@ -50,6 +50,8 @@ def find_watchers(mode: str) -> list[str]:
         watchers.append("printed flows")
     if getattr(options, "save_stream_file", None):
         watchers.append("-w")
+    if getattr(options, "route_record", ""):
+        watchers.append("route_record")
     scripts = [Path(script).expanduser() for script in getattr(options, "scripts", ())]
     watchers += [script.name for script in scripts if script.resolve() != _OWN_SCRIPT]
     watchers += [name for name in _CHANGING_OPTIONS if getattr(options, name, None)]

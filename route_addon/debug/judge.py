@@ -1,21 +1,43 @@
-"""Recorded flows, decided again at the time they were recorded (``mitmdump -nr FILE``)."""
+"""What becomes of recorded flows when mitmproxy loads them (``mitmdump -nr FILE``)."""
 
 import logging
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from mitmproxy import http
+from mitmproxy import addonmanager, ctx, http
 
 from route_addon.carry.challenge import read_challenge
 from route_addon.carry.evidence import write_evidence
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.flows import check_head, read_head, read_verdict
-from route_addon.carry.request_id import make_request_id
-from route_addon.core.errors import RouteError
-from route_addon.core.messages import Decision, ServeFile, Verify
+from route_addon.core.messages import ServeFile
 from route_addon.core.router import Router
-from route_addon.core.targetmap import TargetMap
+from route_addon.debug.judgement import judge, recorded_time
+from route_addon.debug.recording import BadRecording, read_recording
+from route_addon.debug.replay import DIFFERENT, Comparison, compare, read_recorded
+from route_addon.start import refuse_start
 
 logger = logging.getLogger(__name__)
+
+_MARK = ":twisted_rightwards_arrows:"
+
+
+class ExitStatus:
+    """Lets ``mitmdump -nr`` end with status 1 when there were findings.
+
+    It stands last in mitmproxy's chain, so that everybody else is done.
+    """
+
+    name = "route_exit_status"
+
+    def __init__(self) -> None:
+        self.has_findings = False
+        """Whether a flow was decided otherwise than it was recorded, or could not be judged."""
+
+    def done(self) -> None:
+        """End the process."""
+        if not ctx.options.server and self.has_findings:
+            sys.exit(1)
 
 
 class Judge:
@@ -29,38 +51,57 @@ class Judge:
 
     def __init__(self, router: Callable[[], Router | None]) -> None:
         self._router = router
+        self._count = 0
+        self._exit_status = ExitStatus()
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        """Add who speaks last; after a reload of the script that is who is there already."""
+        present = ctx.master.addons.get(ExitStatus.name)
+        if isinstance(present, ExitStatus):
+            self._exit_status = present
+        else:
+            ctx.master.addons.add(self._exit_status)
+
+    def configure(self, updated: set[str]) -> None:
+        """See that a file is in order before mitmproxy reads any of it."""
+        path = getattr(ctx.options, "rfile", None)
+        if "rfile" not in updated or not path or path == "-":
+            return
+        try:
+            for _ in read_recording(Path(path).expanduser()):
+                pass
+        except BadRecording as error:
+            refuse_start(str(error))
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Judge a flow, and keep the decision with it."""
+        """Judge a flow, and keep with it what came of that."""
         router = self._router()
         if flow.live or router is None:
             return
+        self._count += 1
         try:
-            now = flow.request.timestamp_start
-            write_evidence(flow, judge(flow, router, now), now)
-            logger.info("judged: %s", flow.comment)
+            if read_recorded(flow) is None:
+                _write_judgement(flow, router)
+            else:
+                self._report(flow, compare(flow, router))
         except Exception as fault:
+            self._exit_status.has_findings = True
             logger.error("judging failed: %s", describe_fault(fault))
 
+    def _report(self, flow: http.HTTPFlow, comparison: Comparison) -> None:
+        for line in comparison.lines(self._count):
+            logger.info("%s", line)
+        if comparison.verdict == DIFFERENT:
+            self._exit_status.has_findings = True
+            flow.marked = _MARK
+            flow.comment = comparison.describe()
 
-def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
-    """Decide a recorded flow.
 
-    A verdict that was recorded with it stands: it needs no key. Else the token is verified. What
-    a recording says is believed of that recording alone, so the cache in force stays as it is.
-
-    Args:
-        flow: The recorded flow.
-        router: Decides.
-        now: The time to judge it at, in seconds since the epoch.
-    """
-    head = read_head(flow, make_request_id())
-    try:
-        head = check_head(head)
-    except RouteError as error:
-        return router.refuse(head, error)
-    router = Router(router.rules, TargetMap(1, 0))
-    decision = router.decide(head, now, read_verdict(flow))
-    if isinstance(decision, Verify):
-        decision = router.decide(head, now, router.verify(decision.token, now))
-    return read_challenge(decision) if isinstance(decision, ServeFile) else decision
+def _write_judgement(flow: http.HTTPFlow, router: Router) -> None:
+    """Of a flow that somebody else has recorded, tell the decision of now."""
+    now = recorded_time(flow)
+    decision = judge(flow, router, now)
+    if isinstance(decision, ServeFile):
+        decision = read_challenge(decision)
+    write_evidence(flow, decision, now)
+    logger.info("judged: %s", flow.comment)

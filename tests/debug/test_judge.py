@@ -1,4 +1,4 @@
-"""Recorded flows, decided again at the time they were recorded."""
+"""What becomes of recorded flows when mitmproxy loads them."""
 
 import logging
 from pathlib import Path
@@ -7,96 +7,29 @@ from typing import Any
 import pytest
 from mitmproxy import http
 
-from route_addon.carry.evidence import EVIDENCE, write_evidence
-from route_addon.core.errors import TargetDenied, TokenExpired
-from route_addon.core.keys import NO_KEYS
-from route_addon.core.messages import Field, Forward, Respond
+from route_addon.carry.evidence import EVIDENCE
+from route_addon.core.recorded import Recorded
 from route_addon.core.router import Router
-from route_addon.core.targetmap import Verified
-from route_addon.debug.judge import Judge, judge
-from tests.core.heads import make_head, make_router
-from tests.hosting import make_flow
+from route_addon.debug.judge import ExitStatus, Judge
+from route_addon.debug.judgement import judge
+from tests.core.heads import make_router
+from tests.hosting import make_flow, make_host
 from tests.minting import NOW, mint
 
 TOKEN = mint("10.0.0.1")
-PLACEHOLDER = b"[token]"
 
 
-def _flow(token: bytes = TOKEN, target: bytes = b"/filer/x", *fields: Field) -> http.HTTPFlow:
-    return make_flow(target, (b"ABCAuthorization", token), *fields, live=False)
+def _flow(token: bytes = TOKEN) -> http.HTTPFlow:
+    return make_flow(b"/filer/x", (b"ABCAuthorization", token), live=False)
 
 
-def _slug(flow: http.HTTPFlow, router: Router) -> str:
-    decision = judge(flow, router, NOW)
-    assert isinstance(decision, Respond)
-    assert decision.error is not None
-    return decision.error.slug
-
-
-def test_token_of_the_recording() -> None:
-    """A recording with a real token is judged as the request was, at the time it was made."""
-    decision = judge(_flow(), make_router(), NOW)
-    assert isinstance(decision, Forward)
-    assert decision.server.host == "10.0.0.1"
-    assert _slug(_flow(mint(life_s=-1)), make_router()) == "token_expired"
-    late = judge(_flow(), make_router(), NOW + 421)
-    assert isinstance(late, Respond)
-
-
-def test_recorded_target() -> None:
-    """A verdict that was recorded needs no key, and no token."""
-    router = make_router(keys=NO_KEYS)
-    assert _slug(_flow(), router) == "token_signature"
-    flow = _flow(PLACEHOLDER)
-    write_evidence(flow, judge(_flow(), make_router(), NOW), NOW)
-    decision = judge(flow, router, NOW)
-    assert isinstance(decision, Forward)
-    assert decision.server.host == "10.0.0.1"
-    assert decision.expires == NOW + 420
-
-
-@pytest.mark.parametrize("error", [TokenExpired(), TargetDenied()], ids=lambda error: error.slug)
-def test_recorded_refusal(error: TokenExpired | TargetDenied) -> None:
-    """So does a refusal."""
-    router = make_router(keys=NO_KEYS)
-    flow = _flow(PLACEHOLDER)
-    write_evidence(flow, router.refuse(make_head(b"/filer/x"), error), NOW)
-    assert _slug(flow, router) == error.slug
-
-
-def test_missing_token() -> None:
-    """A token that was missing is missing."""
-    flow = make_flow(b"/filer/x", live=False)
-    write_evidence(flow, judge(_flow(), make_router(), NOW), NOW)
-    assert _slug(flow, make_router()) == "token_missing"
-
-
-def test_cache_in_force() -> None:
-    """What a recording says is believed of itself alone, and what we know counts for none."""
-    router = make_router(keys=NO_KEYS)
-    flow = _flow(TOKEN)
-    write_evidence(flow, judge(_flow(), make_router(), NOW), NOW)
-    assert isinstance(judge(flow, router, NOW), Forward)
-    assert len(router.targets) == 0
-    router.targets.put(TOKEN, Verified("10.0.0.1", NOW + 420), NOW)
-    assert _slug(_flow(), router) == "token_signature"
-
-
-def test_bad_head() -> None:
-    """A head that is not certain is refused."""
-    flow = _flow(TOKEN, b"/filer/x", (b"Content-Length", b"5"), (b"Content-Length", b"6"))
-    assert _slug(flow, make_router()) == "bad_framing"
-
-
-def test_challenge(tmp_path: Path) -> None:
-    """The file of a challenge is read as it is now."""
-    folder = tmp_path / ".well-known" / "acme-challenge"
-    folder.mkdir(parents=True)
-    (folder / "name").write_bytes(b"proof")
-    flow = make_flow(b"/.well-known/acme-challenge/name", live=False)
-    decision = judge(flow, make_router(acme_root=str(tmp_path)), NOW)
-    assert isinstance(decision, Respond)
-    assert decision.body == b"proof"
+def _recorded(router: Router, **changes: Any) -> http.HTTPFlow:
+    """A flow with its decision, as the router records it; changes are put over that."""
+    flow = make_flow(b"/x", live=False)
+    flow.metadata[EVIDENCE] = {"request_id": "as-recorded", "time": NOW}
+    recorded = Recorded.of(judge(flow, router, NOW))
+    flow.metadata[EVIDENCE]["decision"] = recorded._replace(**changes).to_plain()
+    return flow
 
 
 def test_hook(caplog: pytest.LogCaptureFixture) -> None:
@@ -139,6 +72,7 @@ def test_fault(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     "evidence",
     [
+        {"decision": 5},
         {"upstream": "pod", "host": "é", "expires": NOW + 5},
         {"upstream": "pod", "host": "x" * 1000, "expires": float("nan")},
         {"upstream": ["pod"], "slug": {}},
@@ -148,6 +82,49 @@ def test_fault(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_any_recording(evidence: Any) -> None:
     """A file that somebody made up ends nothing."""
-    flow = _flow(PLACEHOLDER)
+    flow = _flow(b"[token]")
     flow.metadata[EVIDENCE] = evidence
     Judge(make_router).request(flow)
+
+
+async def test_same_and_different(caplog: pytest.LogCaptureFixture) -> None:
+    """A decision that was recorded stays, and what differs is told, in the flow, too."""
+    caplog.set_level(logging.INFO)
+    host = make_host()
+    host.options.update(server=False)
+    judge_addon = Judge(make_router)
+    host.master.addons.add(judge_addon)
+    exit_status = host.master.addons.get("route_exit_status")
+    same = _recorded(make_router())
+    before = same.get_state()
+    judge_addon.request(same)
+    assert same.get_state() == before
+    assert caplog.messages == ["same         1  GET /x  / -> website website:80"]
+    exit_status.done()
+    different = _recorded(make_router(), port=8000)
+    judge_addon.request(different)
+    assert different.comment == "different in port; now / -> website website:80"
+    assert different.marked
+    assert different.metadata[EVIDENCE]["decision"]["port"] == 8000
+    with pytest.raises(SystemExit):
+        exit_status.done()
+
+
+async def test_exit_status_after_a_reload() -> None:
+    """Who was there before the script was loaded again is there alone."""
+    host = make_host()
+    first, second = Judge(make_router), Judge(make_router)
+    host.master.addons.add(first)
+    host.master.addons.remove(first)
+    host.master.addons.add(second)
+    assert sum(isinstance(addon, ExitStatus) for addon in host.master.addons.chain) == 1
+
+
+def test_challenge(tmp_path: Path) -> None:
+    """The file of a challenge is read as it is now, for a flow that somebody else has recorded."""
+    folder = tmp_path / ".well-known" / "acme-challenge"
+    folder.mkdir(parents=True)
+    (folder / "name").write_bytes(b"proof")
+    flow = make_flow(b"/.well-known/acme-challenge/name", live=False)
+    Judge(lambda: make_router(acme_root=str(tmp_path))).request(flow)
+    assert flow.metadata[EVIDENCE]["status"] == 200

@@ -1,0 +1,73 @@
+"""Recorded flows, decided again at the time they were recorded."""
+
+from typing import Final
+
+from mitmproxy import http
+
+from route_addon.carry.evidence import EVIDENCE
+from route_addon.carry.flows import check_head, read_head, read_verdict
+from route_addon.carry.request_id import make_request_id
+from route_addon.core.errors import RouteError, TokenMissing, TokenRepeated, Unauthorized
+from route_addon.core.messages import Decision, Verify
+from route_addon.core.router import Router, Verdict
+from route_addon.core.targetmap import TargetMap
+
+_OF_NO_TOKEN: Final = (TokenMissing, TokenRepeated)
+"""Refusals that say nothing of any token, should one be found today."""
+
+
+class TokenUnrecorded(Unauthorized):
+    """A token that nobody has verified when this was recorded, and that nobody can verify now."""
+
+    slug = "token_unrecorded"
+    reason = "Whether this token was good has not been recorded."
+
+
+def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
+    """Decide a recorded flow.
+
+    A verdict that was recorded with it stands: it needs no key. A flow that the router has
+    recorded holds placeholders, which nobody can verify; of any other flow the token is verified.
+    What a recording says is believed of that recording alone, so the cache in force stays as it
+    is.
+
+    Args:
+        flow: The recorded flow.
+        router: Decides.
+        now: The time to judge it at, in seconds since the epoch.
+    """
+    said = _said(flow)
+    head = read_head(flow, _recorded_id(said))
+    try:
+        head = check_head(head)
+    except RouteError as error:
+        return router.refuse(head, error)
+    router = Router(router.rules, TargetMap(1, 0))
+    decision = router.decide(head, now, _recorded_verdict(flow, said))
+    if isinstance(decision, Verify):
+        decision = router.decide(head, now, router.verify(decision.token, now))
+    return decision
+
+
+def recorded_time(flow: http.HTTPFlow) -> float:
+    """When a flow was decided, in seconds since the epoch: where it was edited, after it came."""
+    recorded = _said(flow).get("time")
+    return recorded if isinstance(recorded, float) else flow.request.timestamp_start
+
+
+def _said(flow: http.HTTPFlow) -> dict[object, object]:
+    evidence = flow.metadata.get(EVIDENCE)
+    return evidence if isinstance(evidence, dict) else {}
+
+
+def _recorded_id(said: dict[object, object]) -> bytes:
+    recorded = said.get("request_id")
+    return recorded.encode("ascii") if isinstance(recorded, str) else make_request_id()
+
+
+def _recorded_verdict(flow: http.HTTPFlow, said: dict[object, object]) -> Verdict | None:
+    verdict = read_verdict(flow)
+    is_of_token = verdict is not None and not isinstance(verdict.outcome, _OF_NO_TOKEN)
+    if is_of_token or not said:
+        return verdict
+    return Verdict(None, TokenUnrecorded())

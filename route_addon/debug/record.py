@@ -1,0 +1,208 @@
+"""Recording: what passes, as a flow file that can be shared and judged again.
+
+A flow holds no secret anyway. What is written of it names no pod either: its address becomes an
+alias, the same for the whole of a file. ``docs/replay.md`` says what else stands in a recording.
+"""
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from mitmproxy import connection, ctx, exceptions, http
+from mitmproxy.io import tnetstring
+
+from route_addon.carry.evidence import EVIDENCE
+from route_addon.carry.faults import describe_fault
+from route_addon.core.locations import POD
+from route_addon.core.recorded import Recorded
+from route_addon.options import BadOption
+from route_addon.start import refuse_start
+from route_addon.workers import Worker
+
+logger = logging.getLogger(__name__)
+
+_PRIVATE: Final = 0o600
+
+
+class Aliases:
+    """Names for pods: ``pod-1`` for the first one that is seen."""
+
+    def __init__(self) -> None:
+        self._aliases: dict[str, str] = {}
+
+    def alias(self, host: str) -> str:
+        """The alias of a pod: the same one each time."""
+        return self._aliases.setdefault(host, f"pod-{len(self._aliases) + 1}")
+
+
+def redact(flow: http.HTTPFlow, aliases: Aliases) -> http.HTTPFlow:
+    """A copy of a flow for a recording.
+
+    Args:
+        flow: The flow; it stays as it is.
+        aliases: Names its pod.
+    """
+    copy: http.HTTPFlow = flow.copy()
+    copy._backup = None
+    evidence = copy.metadata.get(EVIDENCE, {})
+    address = flow.server_conn.address
+    host, server = evidence.get("host"), evidence.get("server")
+    if evidence.get("upstream") == POD and isinstance(host, str):
+        alias = aliases.alias(host)
+        address = (alias, evidence["port"])
+        copy.metadata[EVIDENCE] = _with_alias(evidence, alias)
+        copy.request.data.host = alias
+        if isinstance(server, str):
+            copy.comment = copy.comment.replace(server, f"{alias}:{evidence['port']}")
+    copy.server_conn = _show_server(flow.server_conn, address)
+    return copy
+
+
+def _with_alias(evidence: dict[str, Any], alias: str) -> dict[str, Any]:
+    named = {**evidence, "host": alias, "server": f"{alias}:{evidence['port']}"}
+    if evidence.get("decision") is not None:
+        named["decision"] = Recorded.read(evidence["decision"]).with_alias(alias).to_plain()
+    return named
+
+
+def _show_server(server: connection.Server, address: tuple[str, int] | None) -> connection.Server:
+    """When a connection was made, and to whom; not the addresses that it ran between."""
+    return connection.Server(
+        address=address,
+        timestamp_start=server.timestamp_start,
+        timestamp_tcp_setup=server.timestamp_tcp_setup,
+        timestamp_tls_setup=server.timestamp_tls_setup,
+        timestamp_end=server.timestamp_end,
+        tls=server.tls,
+        tls_version=server.tls_version,
+    )
+
+
+class RecordingFile:
+    """A file that holds whole flows at any time, whatever happens to the disk.
+
+    Args:
+        path: The file; what it holds stays, and aliases begin anew behind it.
+
+    Raises:
+        OSError: It cannot be written to.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.aliases = Aliases()
+        self.count = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.fdopen(os.open(Path(path).expanduser(), flags, _PRIVATE), "wb", 0)
+
+    def write(self, flow: http.HTTPFlow) -> None:
+        """Add a flow: all of it, or nothing.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        rest = memoryview(tnetstring.dumps(redact(flow, self.aliases).get_state()))
+        begin = self._file.seek(0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(begin)
+            raise
+        self.count += 1
+
+    def close(self) -> None:
+        """Write no more."""
+        self._file.close()
+
+
+class Recorder:
+    """Writes flows to the file that ``route_record`` names, as each of them ends.
+
+    Args:
+        worker: Which of several processes this is: each but the first has a file of its own,
+            named after its number.
+    """
+
+    name = "route_recorder"
+
+    def __init__(self, worker: Worker) -> None:
+        self._suffix = f".{worker.index}" if worker.index else ""
+        self._file: RecordingFile | None = None
+        self._is_running = False
+
+    def configure(self, updated: set[str]) -> None:
+        """Begin a recording, or end it; not before the router runs, which it may be never.
+
+        Raises:
+            OptionsError: The file cannot be written to; mitmproxy then puts the old one back.
+        """
+        if "route_record" in updated and self._is_running:
+            try:
+                self._open(ctx.options.route_record)
+            except BadOption as error:
+                raise exceptions.OptionsError(str(error)) from None
+
+    def running(self) -> None:
+        """Begin the recording that is wanted from the start."""
+        self._is_running = True
+        try:
+            self._open(ctx.options.route_record)
+        except BadOption as error:
+            refuse_start(str(error))
+
+    def _open(self, path: str) -> None:
+        if path:
+            path += self._suffix
+        if path == (self._file.path if self._file is not None else ""):
+            return
+        try:
+            opened = RecordingFile(path) if path else None
+        except OSError as error:
+            fault = f"cannot be written to ({error.strerror})"
+            raise BadOption("route_record", path, fault) from None
+        self._close()
+        self._file = opened
+
+    def done(self) -> None:
+        """End the recording."""
+        self._close()
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Record an exchange that has ended; a WebSocket has only begun."""
+        if flow.websocket is None:
+            self._record(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """Record an exchange that was cut."""
+        self._record(flow)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """Record a WebSocket."""
+        self._record(flow)
+
+    def _record(self, flow: http.HTTPFlow) -> None:
+        if self._file is None or not flow.live:
+            return
+        try:
+            self._file.write(flow)
+        except OSError as error:
+            self._give_up(f"{self._file.path}: {error.strerror}")
+        except Exception as fault:
+            logger.error("a flow was not recorded: %s", describe_fault(fault))
+
+    def _give_up(self, reason: str) -> None:
+        """Traffic goes on without being recorded."""
+        assert self._file is not None
+        logger.warning("the recording ends after %d flows: %s", self._file.count, reason)
+        self._close()
+        ctx.options.update(route_record="")
+
+    def _close(self) -> None:
+        if self._file is not None:
+            logger.info("recorded %d flows in %s", self._file.count, self._file.path)
+            self._file.close()
+            self._file = None
