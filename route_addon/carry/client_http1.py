@@ -19,6 +19,7 @@ from route_addon.core.answers import SWITCHING_PROTOCOLS
 from route_addon.core.errors import Draining, RouteError
 from route_addon.core.framing import CHUNKED
 from route_addon.core.messages import HTTP_10, HTTP_11, Fields, Peer, RequestHead
+from route_addon.core.sender import Memory
 
 if TYPE_CHECKING:
     from route_addon.carry.relay import Relay
@@ -50,6 +51,7 @@ class ClientHttp1:
         self._peer = peer
         self._time = asyncio.get_running_loop().time
         self._reader = RequestReader()
+        self._memory = Memory()
         self._request: RawRequest | None = None
         self._exchange: Exchange | None = None
         self._content: ContentReader | None = None
@@ -199,6 +201,7 @@ class ClientHttp1:
             request.length,
             self._peer,
             make_request_id(),
+            self._memory,
         )
         self._request = request
         self._is_closing = not request.keep_alive

@@ -1,21 +1,13 @@
 """From a request whose location is known to what its upstream gets."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from route_addon.core.authority import Authority
-from route_addon.core.credentials import (
-    Credential,
-    cut_referer,
-    holds_token,
-    remove_cookie,
-    remove_from_query,
-)
-from route_addon.core.fields import Noted, connection_options
-from route_addon.core.forwarded import Forwarded
+from route_addon.core.credentials import Credential, remove_from_query
+from route_addon.core.fields import connection_options
 from route_addon.core.locations import POD, Captures, Location
-from route_addon.core.messages import HTTP_2, HTTP_11, Field, Forward, RequestHead, Server
+from route_addon.core.messages import HTTP_11, Field, Forward, RequestHead, Server
 from route_addon.core.path import Target
+from route_addon.core.sender import Sender
 
 
 @dataclass(slots=True)
@@ -24,19 +16,14 @@ class Located:
 
     head: RequestHead
     target: Target
-    fields: list[Field]
-    """The client's own fields that may go upstream."""
-    noted: Noted
-    authority: Authority | None
+    sender: Sender
     location: Location
     captures: Captures
-    cookie: bytes
-    """The name of the cookie that may hold a token."""
 
     @property
     def is_websocket(self) -> bool:
         """Whether this is an opening handshake (RFC 6455 4.1) where one is let through."""
-        noted = self.noted
+        noted = self.sender.noted
         return (
             b"upgrade" in noted
             and self.location.is_websocket
@@ -69,14 +56,13 @@ def _host_sent(request: Located, server: Server) -> bytes:
     host = request.location.host
     if host == "target:port":
         return server.host_and_port
-    if host == "client" and request.authority is not None:
-        return request.authority.text
+    if host == "client" and request.sender.authority is not None:
+        return request.sender.authority.text
     return server.authority
 
 
 def build_forward(
     request: Located,
-    forwarded: Forwarded,
     server: Server,
     request_id: bytes,
     credential: Credential | None = None,
@@ -87,19 +73,18 @@ def build_forward(
 
     Args:
         request: The client's request.
-        forwarded: What is known of the client.
         server: Where it goes.
         request_id: The identifier to send along.
         credential: What opened the way, on a location with a token.
         expires: When that token expires, in seconds since the epoch.
         is_token_cached: Whether that token was known already.
     """
-    location = request.location
+    location, sender = request.location, request.sender
     is_websocket = request.is_websocket
-    fields: list[Field] = [*forwarded.fields, (b"X-Request-ID", request_id)]
+    fields: list[Field] = [*sender.forwarded.fields, (b"X-Request-ID", request_id)]
     if is_websocket:
         fields += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
-    fields += _mended(request, forwarded)
+    fields += sender.sent
     return Forward(
         location,
         location.upstream,
@@ -109,7 +94,7 @@ def build_forward(
         _host_sent(request, server),
         fields,
         is_websocket,
-        forwarded.origin,
+        sender.forwarded.origin,
         credential.source if credential is not None else None,
         expires,
         request_id,
@@ -126,40 +111,3 @@ def with_server(forward: Forward, server: Server) -> Forward:
     elif forward.location.host == "target:port":
         host = server.host_and_port
     return forward._replace(server=server, host=host)
-
-
-def _mended(request: Located, forwarded: Forwarded) -> list[Field]:
-    """The client's fields, but for the few that must not go as they came."""
-    noted, fields = request.noted, request.fields
-    if any(map(holds_token, noted.get(b"referer", ()))):
-        fields = _replace(fields, b"referer", cut_referer)
-    if b"forwarded" in noted and not forwarded.is_peer_trusted:
-        fields = _replace(fields, b"forwarded", lambda value: None)
-    if b"cookie" in noted:
-        if "path" in request.location.token:
-            # The pod's port may be anybody's there: it gets no token that it was not sent.
-            fields = _replace(fields, b"cookie", lambda line: remove_cookie(line, request.cookie))
-        if request.head.version == HTTP_2:
-            fields = _join_cookies(fields)
-    return fields
-
-
-def _replace(
-    fields: list[Field], name: bytes, replace: Callable[[bytes], bytes | None]
-) -> list[Field]:
-    """Replace the values of one field; None drops the line."""
-    replaced: list[Field] = []
-    for field in fields:
-        value = replace(field[1]) if field[0].lower() == name else field[1]
-        if value is not None:
-            replaced.append((field[0], value))
-    return replaced
-
-
-def _join_cookies(fields: list[Field]) -> list[Field]:
-    """Put the crumbs of an HTTP/2 Cookie together again (RFC 9113 8.2.3)."""
-    crumbs = [value for name, value in fields if name.lower() == b"cookie"]
-    if len(crumbs) < 2:
-        return fields
-    others = [field for field in fields if field[0].lower() != b"cookie"]
-    return [*others, (b"cookie", b"; ".join(crumbs))]

@@ -8,7 +8,10 @@ Prefixes match whole segments.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+
+from route_addon.core.path import Target, parse_target
 
 EXACT: Final = "exact"
 PATTERN: Final = "pattern"
@@ -75,6 +78,21 @@ type Captures = Mapping[str, bytes]
 NO_CAPTURES: Captures = {}
 
 
+class Found(NamedTuple):
+    """Where a request target leads."""
+
+    target: Target
+    location: Location | None
+    """None when nothing matches."""
+    captures: Captures
+    """What the location's placeholders hold."""
+
+
+_MAX_REMEMBERED: Final = 1024
+_MAX_REMEMBERED_BYTES: Final = 128
+"""Targets are remembered that are short: a token is longer, and is nobody's to keep."""
+
+
 class Locations:
     """A set of locations, compiled for matching. Immutable.
 
@@ -100,6 +118,7 @@ class Locations:
             self._add(location)
         for prefixes in self._prefixes.values():
             prefixes.sort(key=lambda entry: (len(entry[0]), len(entry[1])), reverse=True)
+        self._remembered = lru_cache(_MAX_REMEMBERED)(self._find)
 
     def _add(self, location: Location) -> None:
         text = location.location.encode("utf-8")
@@ -118,6 +137,21 @@ class Locations:
             bare = text.rstrip(b"/")
             whole = text if text.endswith(b"/") else bare
             self._prefixes.setdefault(first, []).append((bare + b"/", whole, location))
+
+    def find(self, target: bytes) -> Found:
+        """Take a request target apart, and choose its location.
+
+        Raises:
+            BadTarget: As ``parse_target`` does.
+        """
+        if len(target) <= _MAX_REMEMBERED_BYTES:
+            return self._remembered(target)
+        return self._find(target)
+
+    def _find(self, text: bytes) -> Found:
+        target = parse_target(text)
+        match = self.match(target.path)
+        return Found(target, None, NO_CAPTURES) if match is None else Found(target, *match)
 
     def match(self, path: bytes) -> tuple[Location, Captures] | None:
         """Choose the location of a canonical path.

@@ -6,11 +6,13 @@ one request makes two or three of them.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from route_addon.core.errors import RouteError
     from route_addon.core.locations import Location
+    from route_addon.core.sender import Memory
 
 type Field = tuple[bytes, bytes]
 type Fields = Sequence[Field]
@@ -50,6 +52,8 @@ class RequestHead(NamedTuple):
     peer: Peer
     request_id: bytes
     """A fresh identifier, for the case that the client sends none that we trust."""
+    memory: "Memory | None" = None
+    """What is known of the connection's last request; a decision is the same without it."""
 
 
 class Server(NamedTuple):
@@ -71,8 +75,19 @@ class Server(NamedTuple):
     @property
     def host_and_port(self) -> bytes:
         """``host:port`` with the port always there; IPv6 in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}".encode("ascii")
+        return _host_and_port(self.host, self.port)
+
+
+@lru_cache(maxsize=4096)
+def pod_server(host: str, port: int) -> Server:
+    """A service of a pod's: they speak http."""
+    return Server(b"http", host, port)
+
+
+@lru_cache(maxsize=4096)
+def _host_and_port(host: str, port: int) -> bytes:
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{bracketed}:{port}".encode("ascii")
 
 
 class Origin(NamedTuple):

@@ -6,11 +6,11 @@ returns ``Verify``, and the carrier runs ``Router.verify`` where it likes and de
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from route_addon.core.authority import Authority, parse_authority, same_authority
+from route_addon.core.authority import parse_authority
 from route_addon.core.credentials import (
     SAFE_METHODS,
     Carriers,
@@ -20,7 +20,6 @@ from route_addon.core.credentials import (
 )
 from route_addon.core.error_pages import SECURITY_FIELDS, respond_error
 from route_addon.core.errors import (
-    BadHost,
     BadMethod,
     ConsoleDenied,
     ContentTooLarge,
@@ -34,9 +33,7 @@ from route_addon.core.errors import (
     TokenMissing,
     UnsupportedVersion,
 )
-from route_addon.core.fields import Noted, sort_request
 from route_addon.core.forwarded import (
-    NOTHING_SAID,
     Forwarded,
     ForwardedFields,
     TrustedProxies,
@@ -58,8 +55,9 @@ from route_addon.core.messages import (
     ServeFile,
     Server,
     Verify,
+    pod_server,
 )
-from route_addon.core.path import Target, parse_target
+from route_addon.core.sender import Sender, trusted_id
 from route_addon.core.targetmap import TargetMap, Verified
 from route_addon.core.targets import Network, TargetPolicy, decrypt_target
 from route_addon.core.tokens import check_grammar, check_header, verify_token
@@ -68,13 +66,9 @@ _METHOD = re.compile(rb"[A-Z][A-Z_-]*")
 _COMMON_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
 _REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
 _ALLOW = b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]+")
 """The name of an ACME challenge's file (RFC 8555 8.3: base64url)."""
 
-_SAID = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
-"""The fields of ``ForwardedFields``, in its order."""
-_SAID_SET = frozenset(_SAID)
 _NONE: tuple[bytes, ...] = ()
 _CONSOLE = "console"
 _HTTPS_PORT = 443
@@ -141,17 +135,15 @@ class Router:
         """
         location: Location | None = None
         try:
-            target = _parse_request_line(head)
-            fields, noted = sort_request(head.fields)
-            authority = _find_authority(head, target, noted)
-            match = self.rules.locations.match(target.path)
-            if match is None:
+            _check_request_line(head)
+            target, location, captures = self.rules.locations.find(head.target)
+            sender = self._find_sender(head, target.authority)
+            if location is None:
                 raise NotFound
-            location, captures = match
-            request = Located(
-                head, target, fields, noted, authority, location, captures, self.rules.cookie
+            sender.visit(location)
+            return self._decide_located(
+                Located(head, target, sender, location, captures), now, verdict
             )
-            return self._decide_located(request, now, verdict)
         except RouteError as error:
             return self.refuse(head, error, location)
 
@@ -175,20 +167,32 @@ class Router:
         self, head: RequestHead, error: RouteError, location: Location | None = None
     ) -> Respond:
         """The answer to a request that is refused, by a decision or by a carrier."""
-        request_id = self._request_id(head, _values(head, b"x-request-id"))
+        said = _values(head, b"x-request-id")
+        request_id = trusted_id(said, head.peer, self.rules.proxies) or head.request_id
         accept = b", ".join(_values(head, b"accept"))
         answer = respond_error(error, request_id, accept, location)
         if self._hsts:
-            said = ForwardedFields(proto=tuple(_values(head, b"x-forwarded-proto")))
+            proto = ForwardedFields(proto=tuple(_values(head, b"x-forwarded-proto")))
             answer.fields.extend(
-                self._hsts_fields(self.rules.proxies.resolve(head.peer, b"", said))
+                self._hsts_fields(self.rules.proxies.resolve(head.peer, b"", proto))
             )
         return answer
+
+    def _find_sender(self, head: RequestHead, named: bytes | None) -> Sender:
+        """Who sends a request, perhaps the one who sent the connection's last.
+
+        Raises:
+            BadHost: The request does not name one authority.
+        """
+        proxies, cookie = self.rules.proxies, self.rules.cookie
+        if head.memory is None or named is not None:
+            return Sender(head, proxies, cookie, named)
+        return head.memory.find(head, proxies, cookie)
 
     def _decide_located(self, request: Located, now: float, verdict: Verdict | None) -> Decision:
         head, location = request.head, request.location
         forwarded = self._forwarded(request)
-        request_id = self._request_id(head, request.noted.get(b"x-request-id", _NONE))
+        request_id = request.sender.request_id or head.request_id
         if self.rules.https_redirect_port and _is_redirected(location, forwarded.origin):
             return self._redirect(request, forwarded.origin, request_id)
         if head.length > location.body_limit_bytes:
@@ -199,7 +203,7 @@ class Router:
             if location.upstream == _CONSOLE:
                 self._check_console(forwarded)
             server = self.rules.upstreams[location.upstream][0]
-            return self._secured(build_forward(request, forwarded, server, request_id))
+            return self._secured(build_forward(request, server, request_id))
         port = location.port or self._captured_port(request.captures)
         credential = self._credential(request)
         try:
@@ -215,11 +219,9 @@ class Router:
         except RouteError as error:
             refusal = self.refuse(head, error, location)
             return refusal._replace(token_source=credential.source)
-        server = Server(b"http", verified.host, port)
+        server = pod_server(verified.host, port)
         return self._secured(
-            build_forward(
-                request, forwarded, server, request_id, credential, verified.expires, is_cached
-            )
+            build_forward(request, server, request_id, credential, verified.expires, is_cached)
         )
 
     def _check_console(self, forwarded: Forwarded) -> None:
@@ -278,7 +280,13 @@ class Router:
             TokenMissing: No source holds one.
             TokenRepeated: A source holds two.
         """
-        noted = request.noted
+        sender, location = request.sender, request.location
+        is_in_target = request.captures or (
+            request.target.query is not None and "query" in location.token
+        )
+        if sender.credential is not None and not is_in_target:
+            return sender.credential
+        noted = sender.noted
         carriers = Carriers(
             noted.get(b"abcauthorization", _NONE),
             noted.get(b"authorization", _NONE),
@@ -286,9 +294,11 @@ class Router:
             request.target.query,
             request.captures,
         )
-        credential = find_credential(request.location.token, carriers, self.rules.cookie)
+        credential = find_credential(location.token, carriers, self.rules.cookie)
         if credential is None:
             raise TokenMissing
+        if not is_in_target:
+            sender.credential = credential
         return credential
 
     def _check_origin(self, request: Located, forwarded: Forwarded) -> None:
@@ -298,7 +308,7 @@ class Router:
             OriginDenied: Another site may have made this request.
         """
         if request.is_websocket or request.head.method not in SAFE_METHODS:
-            noted = request.noted
+            noted = request.sender.noted
             origins, referers = noted.get(b"origin", _NONE), noted.get(b"referer", _NONE)
             check_same_origin(origins, referers, forwarded.origin, self.rules.allowed_origins)
 
@@ -361,25 +371,10 @@ class Router:
         return ServeFile(location, path, missing, request_id, self._hsts_fields(forwarded))
 
     def _forwarded(self, request: Located) -> Forwarded:
-        noted = request.noted
-        said = NOTHING_SAID
-        if not _SAID_SET.isdisjoint(noted):
-            said = ForwardedFields(*(tuple(noted.get(name, _NONE)) for name in _SAID))
-        authority = request.authority.text if request.authority is not None else b""
-        return self.rules.proxies.resolve(request.head.peer, authority, said)
-
-    def _request_id(self, head: RequestHead, said: Sequence[bytes]) -> bytes:
-        """The client's own, when it is a trusted proxy and the value is harmless."""
-        if (
-            len(said) == 1
-            and _REQUEST_ID.fullmatch(said[0]) is not None
-            and self.rules.proxies.trusts(head.peer.address)
-        ):
-            return said[0]
-        return head.request_id
+        return request.sender.forwarded
 
 
-def _parse_request_line(head: RequestHead) -> Target:
+def _check_request_line(head: RequestHead) -> None:
     method = head.method
     if method not in _COMMON_METHODS:
         if method in _REFUSED_METHODS:
@@ -388,36 +383,6 @@ def _parse_request_line(head: RequestHead) -> Target:
             raise BadMethod
     if head.version not in (HTTP_11, HTTP_2, HTTP_10):
         raise UnsupportedVersion
-    return parse_target(head.target)
-
-
-def _find_authority(head: RequestHead, target: Target, noted: Noted) -> Authority | None:
-    """The one authority that the request names (RFC 9112 3.2, RFC 9113 8.3.1).
-
-    Returns:
-        None for HTTP/1.0 without a Host.
-
-    Raises:
-        BadHost: None, several, a malformed one, or two that differ.
-    """
-    named = list(noted.get(b"host", _NONE))
-    if len(named) > 1:
-        raise BadHost("Host repeated")
-    if not named and head.version == HTTP_11:
-        raise BadHost("no Host")
-    named += [text for text in (head.authority, target.authority) if text is not None]
-    if not named:
-        if head.version == HTTP_2:
-            raise BadHost("no authority")
-        return None
-    parsed = [parse_authority(text) for text in named]
-    first = parsed[0]
-    for authority in parsed:
-        if authority is None or first is None:
-            raise BadHost("malformed")
-        if authority is not first and not same_authority(head.peer.scheme, first, authority):
-            raise BadHost("two authorities that differ")
-    return first
 
 
 def _is_redirected(location: Location, origin: Origin) -> bool:

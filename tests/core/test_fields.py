@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from route_addon.core.errors import BadField
 from route_addon.core.fields import (
     Fate,
+    Fates,
     check_values,
     connection_options,
     find_fate,
@@ -72,6 +73,24 @@ def test_dropped_and_noted(name: bytes) -> None:
 def test_odd_names_are_dropped(name: bytes) -> None:
     """A name that a server may fold into another goes no further."""
     assert Fate(b"", is_sent=False) == find_fate(name)
+
+
+def test_fates_are_remembered_within_bounds() -> None:
+    """Each spelling is looked at once; long names, and more than there can be, take no room."""
+    asked: list[bytes] = []
+
+    def find(name: bytes) -> Fate | None:
+        asked.append(name)
+        return find_fate(name)
+
+    fates = Fates(find)
+    long = b"x" * 65
+    for name in (b"Host", b"Host", b"host", b"Accept", b"Accept", long, long):
+        assert fates[name] == find_fate(name)
+    assert asked == [b"Host", b"host", b"Accept", long, long]
+    for number in range(5000):
+        assert fates[b"X-%d" % number] is None
+    assert len(fates) <= 1024
 
 
 def test_order_and_repetition_stay() -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from route_addon.core.errors import BadTarget
 from route_addon.core.locations import (
     EXACT,
     NO_CAPTURES,
@@ -284,3 +285,26 @@ def test_answers_may_be_compressed(path: bytes, expected: bool) -> None:
     """All but those that a coding would hold up or falsify."""
     match = TABLE.match(path)
     assert match is not None and match[0].is_compressed is expected
+
+
+@pytest.mark.parametrize("rest", [b"x", b"x" * 200], ids=["short", "long"])
+def test_a_target_leads_to_a_location(rest: bytes) -> None:
+    """The target is taken apart, and its canonical path matched, each time with the same result."""
+    for _ in range(2):
+        found = TABLE.find(b"/./container/8080?" + rest)
+        assert found.target == (b"/container/8080", rest, None)
+        assert found.location is not None
+        assert (found.location.location, found.captures) == ("/container/{port}", {"port": b"8080"})
+
+
+def test_a_target_may_lead_nowhere() -> None:
+    """Without a location for the root, something matches nothing."""
+    found = Locations([Location("/x", EXACT, "here")]).find(b"/y?z")
+    assert found == ((b"/y", b"z", None), None, NO_CAPTURES)
+
+
+def test_a_malformed_target_leads_nowhere() -> None:
+    """It is refused again each time."""
+    for _ in range(2):
+        with pytest.raises(BadTarget):
+            TABLE.find(b"/%zz")

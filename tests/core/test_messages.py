@@ -2,7 +2,7 @@
 
 import pytest
 
-from route_addon.core.messages import Server
+from route_addon.core.messages import Server, pod_server
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,8 @@ from route_addon.core.messages import Server
 def test_server(server: Server, authority: bytes, host_and_port: bytes) -> None:
     """A server's authority leaves the scheme's own port out; the other form never does."""
     assert (authority, host_and_port) == (server.authority, server.host_and_port)
+
+
+def test_a_pod_s_server() -> None:
+    """Pods speak http."""
+    assert pod_server("::1", 6081) == Server(b"http", "::1", 6081)

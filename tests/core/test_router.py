@@ -26,6 +26,7 @@ from route_addon.core.messages import (
     Verify,
 )
 from route_addon.core.router import Router, Verdict, internal_error
+from route_addon.core.sender import Memory
 from route_addon.core.targetmap import TargetMap, Verified
 from route_addon.core.targets import HostSet, TargetPolicy
 from tests.core.heads import (
@@ -856,3 +857,20 @@ def test_a_token_that_expires_while_it_is_verified() -> None:
     late = router.decide(head, NOW + LIFE_S, router.verify(TOKEN, NOW))
     assert isinstance(late, Respond)
     assert isinstance(late.error, TokenExpired)
+
+
+def test_what_a_connection_remembers() -> None:
+    """A token counts for the next request with the same fields, and for no other."""
+    router = make_router()
+    head = make_head(b"/filer", (b"ABCAuthorization", TOKEN))._replace(memory=Memory())
+    other = make_head(b"/filer", (b"ABCAuthorization", mint("10.0.0.2")))
+    for asked, host in ((head, TARGET), (head, TARGET), (other, "10.0.0.2")):
+        asked = asked._replace(memory=head.memory)
+        assert forward(router, asked).server.host == host
+        assert forward(router, asked._replace(target=b"/spawner")).server.host == host
+    bare = make_head(b"/filer")._replace(memory=head.memory)
+    assert refusal(router, bare) == (401, "token_missing")
+    in_query = b"/terminals/1?jwt_token=" + TOKEN
+    assert (
+        forward(router, other._replace(target=in_query, memory=head.memory)).path == b"/terminals/1"
+    )
