@@ -25,6 +25,8 @@ _HOST_OPTIONS: dict[str, object] = {
     "tcp_timeout": 3600,
     # A flow that somebody watches leaves as it would if nobody did.
     "keep_alt_svc_header": True,
+    # mitmweb's: the comment says where a flow went.
+    "web_columns": ["path", "method", "status", "comment", "time"],
 }
 """mitmproxy's own options that a public gateway needs otherwise; what the user sets stays."""
 

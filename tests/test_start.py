@@ -1,6 +1,6 @@
 """What is settled before the router listens: options that are registered, and mitmproxy's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,16 @@ def test_host_options_of_the_user(host: Any, name: str, is_default: bool) -> Non
     host.options.update(**{name: value})
     _register(host)
     assert getattr(host.options, name) == value
+
+
+@pytest.mark.parametrize("theirs", [None, ["path", "size"]])
+def test_columns_of_mitmweb(host: Any, theirs: list[str] | None) -> None:
+    """mitmweb's list shows comments, unless the user wants other columns; others have no list."""
+    host.options.add_option("web_columns", Sequence[str], ["path"], "")
+    if theirs is not None:
+        host.options.update(web_columns=theirs)
+    _register(host)
+    assert host.options.web_columns == (theirs or ["path", "method", "status", "comment", "time"])
 
 
 def test_is_set(host: Any) -> None:

@@ -502,6 +502,7 @@ class WatchedExchange(Exchange):
             flow.websocket = None
             return await self._replace_answer()
         response.timestamp_end = time.time()
+        amend_evidence(flow, answered_by=UPSTREAM)
         await self._fire_last(HttpResponseHook(flow))
         if flow.response is None or flow.response.status_code != SWITCHING_PROTOCOLS:
             raise InternalError("an answer that cannot be sent")

@@ -43,12 +43,19 @@ STOP_S = 20.0
 LAST_WORDS = "Ctrl-C"  # what the demo says when all of it is there
 
 
-def missing() -> str | None:
-    """Say what the browser tests lack here, and how to get it; None when nothing is missing."""
+def missing_browser() -> str | None:
+    """Say what a browser lacks here, and how to get it; None when nothing is missing."""
     if CHROMIUM is None:
         return "not installed: chromium (as root: scripts/browser-setup)"
     if importlib.util.find_spec("playwright") is None:
         return "not installed: playwright (scripts/browser-setup)"
+    return None
+
+
+def missing() -> str | None:
+    """Say what the demo's pages lack here, and how to get it; None when nothing is missing."""
+    if reason := missing_browser():
+        return reason
     if not (ROOT / "demo" / "node_modules" / "@novnc").is_dir():
         return "not installed: noVNC and xterm.js (scripts/browser-setup)"
     return desktop.missing() or terminal.missing()

@@ -17,7 +17,7 @@ from route_addon.core.inspection import inspect_token
 from route_addon.core.router import Router
 from route_addon.core.tokens import has_token_shape
 from route_addon.core.wording import describe_error, describe_time
-from route_addon.debug.views.location_view import bound, read_evidence
+from route_addon.debug.views.location_view import CHOSEN, NOT_CHOSEN, bound, read_evidence
 from route_addon.debug.views.secrets_in_json import show_json
 from route_addon.debug.views.tally import shorten
 
@@ -26,10 +26,8 @@ _MAX_BYTES: Final = 64 * 1024
 _MAX_TOKENS: Final = 8
 """Each is some RSA work, and a content may hold thousands."""
 _ISSUER: Final = "/API"
-_CHOSEN: Final = 2.0
 _ON_DEMAND: Final = 0.5
 """Below mitmproxy's own views: a content that happens to hold a token is rather JSON."""
-_NOT_CHOSEN: Final = -1.0
 
 
 class Found(NamedTuple):
@@ -61,13 +59,13 @@ class DesktopToken(contentviews.Contentview):
         """First for a content that is a token, and for an answer of pyos that holds one."""
         found = find_tokens(data)
         if not found:
-            return _NOT_CHOSEN
+            return NOT_CHOSEN
         location = str(read_evidence(metadata).get("location"))
         is_token = found[0].token == data.strip()
         is_issued = location.startswith(_ISSUER) and isinstance(
             metadata.http_message, http.Response
         )
-        return _CHOSEN if is_token or is_issued else _ON_DEMAND
+        return CHOSEN if is_token or is_issued else _ON_DEMAND
 
     def prettify(self, data: bytes, metadata: contentviews.Metadata) -> str:
         """Describe each token, and show the content without them."""

@@ -12,9 +12,10 @@ from route_addon.debug.views.secrets_in_json import hide_tokens
 MAX_CHARS: Final = 64 * 1024
 """What a view shows at most."""
 _TOKEN_CHARS: Final = string.ascii_letters + string.digits + "-_.%"
-_CHOSEN: Final = 2.0
-"""Over mitmproxy's own views, which say 1."""
-_NOT_CHOSEN: Final = -1.0
+CHOSEN: Final = 2.0
+"""A view's priority, over those of mitmproxy's own views, which say 1."""
+NOT_CHOSEN: Final = -1.0
+"""Not even by mitmproxy itself; a person may."""
 
 
 def read_evidence(metadata: contentviews.Metadata) -> Mapping[str, Any]:
@@ -42,7 +43,7 @@ class MessageView(contentviews.Contentview):
     def render_priority(self, data: bytes, metadata: contentviews.Metadata) -> float:
         """Before all others, for a message at one of the locations."""
         is_ours = read_evidence(metadata).get("location") in self.locations
-        return _CHOSEN if is_ours and metadata.websocket_message is not None else _NOT_CHOSEN
+        return CHOSEN if is_ours and metadata.websocket_message is not None else NOT_CHOSEN
 
 
 def describe_direction(metadata: contentviews.Metadata, size: int) -> str:
