@@ -15,6 +15,7 @@ from route_addon.debug.views.registration import Views
 from route_addon.debug.views.rfb import Rfb
 from route_addon.debug.views.signalling import Signalling
 from route_addon.debug.views.terminal import Terminal
+from route_addon.serve.observing import Observing
 from route_addon.workers import ALONE, Worker
 
 
@@ -23,7 +24,7 @@ class Composition:
 
     name = "route_addon"
 
-    def __init__(self, route: RouteAddon, *others: Judge | Commands | Views | Recorder) -> None:
+    def __init__(self, route: RouteAddon, *others: Judge | Commands | Views | Recorder | Observing) -> None:
         self.route = route
         self.addons = [route, *others]
 
@@ -44,4 +45,5 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
         Commands(lambda: route.relay),
         views,
         Recorder(worker),
+        Observing(route),
     )

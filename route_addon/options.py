@@ -387,6 +387,29 @@ OPTIONS = (
         unit="connections",
     ),
     Option(
+        "route_metrics",
+        "auto",
+        "Where Prometheus finds the metrics: host:port, or a port on 127.0.0.1; 0 or empty for "
+        "none. auto is 127.0.0.1:9145 under route-addon serve, and none elsewhere.",
+        unit="address",
+    ),
+    Option(
+        "route_access_log",
+        "off",
+        "One line for each request at its end: json, combined (nginx's format), or off.",
+    ),
+    Option(
+        "route_access_log_file",
+        "",
+        "Where the lines go; empty for standard output. A file that is moved away is made anew.",
+        unit="path",
+    ),
+    Option(
+        "route_access_log_target",
+        False,
+        "Let the lines name the server that a request went to: for users' pods their addresses.",
+    ),
+    Option(
         "route_allow_known_keys",
         False,
         "Start even with a key that everybody has, because a public image ships it.",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -66,6 +67,33 @@ _LISTEN = re.compile(
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
+class Endpoint(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    """An IP address; IPv6 without brackets."""
+    port: int
+    is_default: bool = False
+    """Whether nobody asked for it."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+_METRICS = Endpoint("127.0.0.1", 9145, is_default=True)
+
+
+class AccessLogSettings(NamedTuple):
+    """What the access log is."""
+
+    format: str
+    """``json``, ``combined`` or ``off``."""
+    path: str
+    """The file; empty for standard output."""
+    shows_target: bool
+    """Whether lines name the server that a request went to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A configuration that is complete and checked."""
@@ -95,6 +123,8 @@ class Settings:
     """What it was made of besides the options' values: keys, CAs, the configuration file."""
     cache_ttl_s: int
     cache_entries: int
+    metrics: Endpoint | None
+    access_log: AccessLogSettings
     signing_fingerprints: tuple[str, ...]
     payload_fingerprints: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -214,6 +244,12 @@ def build_settings(
         files=_files(values),
         cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
         cache_entries=_number(values, "route_cache_entries", 1, 10_000_000),
+        metrics=_endpoint(_text(values, "route_metrics")),
+        access_log=AccessLogSettings(
+            _choice(values, "route_access_log", ("off", "json", "combined")),
+            _text(values, "route_access_log_file"),
+            bool(values["route_access_log_target"]),
+        ),
         signing_fingerprints=tuple(map(fingerprint, signing_keys)),
         payload_fingerprints=tuple(map(fingerprint, payload_keys)),
         warnings=tuple(warnings),
@@ -334,6 +370,26 @@ def _choice(values: Values, name: str, choices: tuple[str, ...]) -> str:
     return value
 
 
+def _endpoint(value: str) -> Endpoint | None:
+    text = value.strip()
+    if text.lower() == "auto":
+        return _METRICS
+    if text in ("", "0"):
+        return None
+    host, _, port = text.rpartition(":")
+    address = parse_address(host.strip("[]") or _METRICS.host)
+    is_bracketed = host.startswith("[") == (":" in host)
+    if address is None or not is_bracketed or not _is_port_text(port):
+        raise BadOption(
+            "route_metrics", value, "must be ADDRESS:PORT (IPv6 in brackets), PORT, auto or 0"
+        )
+    return Endpoint(str(address), int(port))
+
+
+def _is_port_text(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and _is_port(int(text))
+
+
 def split_list(text: str) -> list[str]:
     """The items of an option that is a list, separated by commas."""
     return [item.strip() for item in text.split(",") if item.strip()]
@@ -447,7 +503,7 @@ def _ports(value: str, config: ConfigFile) -> dict[str, int]:
     ports: dict[str, int] = {}
     for item in split_list(value):
         name, _, port = item.partition("=")
-        if name not in known or not re.fullmatch(r"[0-9]{1,5}", port) or not _is_port(int(port)):
+        if name not in known or not _is_port_text(port):
             raise BadOption(
                 "route_ports", value, f"{item!r} must be NAME=PORT, NAME one of {', '.join(known)}"
             )

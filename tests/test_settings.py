@@ -21,7 +21,13 @@ from route_addon.core.table import PORTS
 from route_addon.core.targets import TargetPolicy
 from route_addon.options import OPTIONS, BadOption, Value, default_values
 from route_addon.pool_spec import parse_server
-from route_addon.settings import Settings, build_settings, split_list
+from route_addon.settings import (
+    AccessLogSettings,
+    Endpoint,
+    Settings,
+    build_settings,
+    split_list,
+)
 from route_addon.workers import ALONE, Worker
 from tests.keys import Pems
 from tests.minting import KeyPair, key_pair
@@ -141,6 +147,26 @@ GOOD: list[tuple[str, Value, Read, object]] = [
         (_networks("127.0.0.0/8", "::1"), ("pods.example", "x.y", "z")),
     ),
     ("route_target_deny", "10.1.0.0/16,a.b", _denied, (_networks("10.1.0.0/16"), ("a.b",))),
+    *(
+        ("route_metrics", value, lambda settings: settings.metrics, expected)
+        for value, expected in (
+            ("auto", Endpoint("127.0.0.1", 9145, is_default=True)),
+            ("9146", Endpoint("127.0.0.1", 9146)),
+            ("10.0.0.1:80", Endpoint("10.0.0.1", 80)),
+            ("[::1]:9145", Endpoint("::1", 9145)),
+            ("", None),
+            (" 0 ", None),
+        )
+    ),
+    *(
+        (name, value, lambda settings: settings.access_log, expected)
+        for name, value, expected in (
+            ("route_access_log", "off", AccessLogSettings("off", "", False)),
+            ("route_access_log", "json", AccessLogSettings("json", "", False)),
+            ("route_access_log_file", "/x", AccessLogSettings("off", "/x", False)),
+            ("route_access_log_target", True, AccessLogSettings("off", "", True)),
+        )
+    ),
     ("route_http_cache", "/", lambda settings: settings.cache_limits.locations, {"/"}),
     (
         "route_http_cache",
@@ -302,6 +328,11 @@ BAD: list[tuple[str, Value, str]] = [
     ),
     ("route_http_cache", "/filer", "'/filer' must be a location without a token: /, "),
     ("route_http_cache", "/nowhere", "'/nowhere' must be a location without a token: /, "),
+    *(
+        ("route_metrics", value, "must be ADDRESS:PORT (IPv6 in brackets), PORT, auto or 0")
+        for value in ("70000", "localhost:80", "::1:80", "[10.0.0.1]:80", "10.0.0.1:", "on", "-1")
+    ),
+    ("route_access_log", "xml", "must be one of off, json, combined"),
     ("route_http_cache_bytes", -1, "must be a whole number from 0 to 1099511627776"),
     ("route_http_cache_object_bytes", -1, "must be a whole number from 0 to 1099511627776"),
     ("route_http_cache_heuristic", 101, "must be a whole number from 0 to 100"),
@@ -373,7 +404,7 @@ def test_all_options() -> None:
     names = {option.name for option in OPTIONS}
     never_bad = {
         *("route_node_name", "route_allow_known_keys", "route_compress_behind_tokens"),
-        "route_ignore_nginx_config",
+        *("route_ignore_nginx_config", "route_access_log_target", "route_access_log_file"),
     }
     of_the_carrier = {"route_upstream_ca"}
     of_files = {*KEYS, "route_config"}

@@ -67,6 +67,8 @@ class Arrivals:
         self._silent: dict[str, Arrival] = {}
         self._addresses: dict[str, str] = {}
         self._held: Counter[str] = Counter()
+        self.refused = 0
+        """Connections that were too many, since the start."""
 
     def __len__(self) -> int:
         return len(self._addresses)
@@ -81,8 +83,10 @@ class Arrivals:
         is_counted = not self._is_trusted(address)
         most, most_here = limits.max_connections, limits.max_connections_per_client
         if most and len(self._addresses) >= most:
+            self.refused += 1
             return "route_max_connections"
         if most_here and is_counted and self._held[address] >= most_here:
+            self.refused += 1
             return "route_max_connections_per_client"
         self._addresses[client.id] = address
         self._held[address] += 1

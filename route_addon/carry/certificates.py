@@ -290,6 +290,12 @@ class Certificates:
         """For the line at the start."""
         return ", ".join(certificate.describe() for certificate in self._all) or "none"
 
+    @property
+    def first_expiry(self) -> float | None:
+        """When the first of them expires, in seconds since the epoch; None where there is none."""
+        expiries = [one.leaf.not_valid_after_utc.timestamp() for one in self._all]
+        return min(expiries, default=None)
+
     def find_faults(self) -> list[str]:
         """What an operator should be told of them."""
         now = time.time()

@@ -209,7 +209,7 @@ class Router:
         try:
             if credential.source == "cookie":
                 self._check_origin(request, forwarded)
-            verified = self.targets.get(credential.token, now)
+            verified = self.targets.get(credential.token, now) if verdict is None else None
             is_cached = verified is not None
             if verified is None:
                 found = self._find_target(request, credential, now, verdict, request_id)

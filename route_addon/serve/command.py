@@ -11,8 +11,10 @@ from route_addon.serve import check
 from route_addon.serve.arguments import Arguments, parse_arguments
 from route_addon.serve.cgroup import measure_room
 from route_addon.serve.lean import load_master, log_to_stderr
+from route_addon.serve.metrics.parent import gather_metrics
 from route_addon.serve.supervisor import Supervisor
 from route_addon.serve.worker import run_worker
+from route_addon.settings import Endpoint
 from route_addon.start import refuse_start
 from route_addon.workers import Worker
 
@@ -30,17 +32,20 @@ def main(argv: Sequence[str]) -> int:
     if arguments.is_check:
         return check.run_check(arguments)
     log_to_stderr()
-    count, addresses = asyncio.run(_plan(arguments))
+    count, addresses, metrics = asyncio.run(_plan(arguments))
     try:
         sockets = open_sockets(addresses)
     except ListenFault as fault:
         refuse_start(f"{fault}; name another by route_listen or --listen-port")
-    with tempfile.TemporaryDirectory(prefix="route-addon-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="route-addon-") as folder,
+        gather_metrics(metrics, folder),
+    ):
         workers = [Worker(index, count, folder) for index in range(count)]
         return Supervisor(partial(run_worker, arguments, sockets), workers, sockets).run()
 
 
-async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress]]:
+async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress], Endpoint | None]:
     """Read the configuration as a worker will: how many of them, and where to listen.
 
     A configuration that cannot be used ends the process here, before anything listens.
@@ -56,4 +61,4 @@ async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress]]:
         refuse_start(
             str(BadOption("route_listen", options.route_listen, "needs a certificate: route_certs"))
         )
-    return settings.workers or measure_room().workers, addresses
+    return settings.workers or measure_room().workers, addresses, settings.metrics

@@ -333,7 +333,9 @@ def test_a_token_is_verified_once() -> None:
     assert isinstance(router.decide(head, NOW), Verify)
     verdict = router.verify(TOKEN, NOW)
     assert Verdict(TOKEN, Verified(TARGET, NOW + LIFE_S)) == verdict
+    misses = router.targets.misses
     assert isinstance(router.decide(head, NOW, verdict), Forward)
+    assert router.targets.misses == misses, "a miss counts when it is asked, not when it is told"
     assert isinstance(router.decide(head, NOW + LIFE_S - 0.1), Forward)
     assert isinstance(router.decide(head, NOW + LIFE_S), Verify)
     assert refusal(router, head, NOW + LIFE_S) == (401, "token_expired")

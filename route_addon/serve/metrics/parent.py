@@ -1,0 +1,40 @@
+"""Metrics in the parent of workers: it listens, and asks them."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from route_addon.serve.observing import refuse_endpoint
+from route_addon.settings import Endpoint
+from route_addon.start import refuse_start
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def gather_metrics(endpoint: Endpoint | None, folder: str) -> Iterator[None]:
+    """Answer for all workers, as long as the context lasts.
+
+    An address that was asked for and cannot be listened on ends the start.
+
+    Args:
+        endpoint: Where to listen; None for no metrics.
+        folder: What the workers share.
+    """
+    with contextlib.ExitStack() as stack:
+        if endpoint is not None:
+            # Here, because nobody may want them.
+            from route_addon.serve.metrics.exposition import Listener
+            from route_addon.serve.metrics.workers import Gathering
+
+            try:
+                listener = Listener(endpoint.host, endpoint.port, Gathering(Path(folder)).read)
+            except OSError as error:
+                if not endpoint.is_default:
+                    refuse_start(str(refuse_endpoint(endpoint, error)))
+                logger.warning("no metrics: %s is taken (%s)", endpoint, error.strerror)
+            else:
+                stack.callback(listener.close)
+                logger.info("metrics at http://%s/metrics", endpoint)
+        yield

@@ -1,0 +1,221 @@
+"""Metrics and the access log, as the options want them: joins them to the relay."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mitmproxy import exceptions
+
+from route_addon.addon import RouteAddon
+from route_addon.carry.relay import Relay
+from route_addon.core.observer import Observer, Report
+from route_addon.options import BadOption
+from route_addon.reloads import Reloads
+from route_addon.settings import AccessLogSettings, Endpoint
+from route_addon.start import refuse_start
+
+if TYPE_CHECKING:
+    from route_addon.serve.access_log.log import AccessLog
+    from route_addon.serve.metrics.joining import Snapshot
+    from route_addon.serve.metrics.readings import LogCounts
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_S: Final = 5.0
+"""How long a scrape waits for the loop."""
+
+
+class Observers:
+    """Several observers as one.
+
+    Args:
+        observers: In the order in which they are told.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def begin(self, report: Report) -> None:
+        """A request has come."""
+        for observer in self._observers:
+            observer.begin(report)
+
+    def switch(self, report: Report) -> None:
+        """A WebSocket is open."""
+        for observer in self._observers:
+            observer.switch(report)
+
+    def end(self, report: Report) -> None:
+        """A request, or a WebSocket, is over."""
+        for observer in self._observers:
+            observer.end(report)
+
+
+class Observing:
+    """The addon that holds both.
+
+    Args:
+        route: The router, for its settings, its relay and which worker this is.
+    """
+
+    name = "route_observing"
+
+    def __init__(self, route: RouteAddon) -> None:
+        self._route = route
+        self._folder = route.worker.folder
+        self._is_running = False
+        self._metrics: _Metrics | None = None
+        self._endpoint: Endpoint | None = None
+        self._log: AccessLog | None = None
+        self._log_settings: AccessLogSettings | None = None
+
+    def configure(self, updated: set[str]) -> None:
+        """Take changed options.
+
+        Raises:
+            OptionsError: One that cannot be used.
+        """
+        try:
+            if self._is_running:
+                self._settle()
+        except BadOption as error:
+            raise exceptions.OptionsError(str(error)) from None
+
+    def running(self) -> None:
+        """Begin; what cannot be listened on, or written to, ends the start."""
+        self._is_running = True
+        try:
+            self._settle()
+        except BadOption as error:
+            refuse_start(str(error))
+        settings = self._route.settings
+        if self._metrics is not None and not self._folder:
+            logger.info("metrics at http://%s/metrics", self._endpoint)
+        if settings is not None and settings.carrier == "stock":
+            logger.info("the stock carrier has no metrics and no access log")
+
+    def done(self) -> None:
+        """Tell the last of it."""
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._log is not None:
+            self._log.close()
+
+    def _settle(self) -> None:
+        relay, settings = self._route.relay, self._route.settings
+        if relay is None or settings is None:
+            return
+        self._open_log(relay, settings.access_log)
+        self._open_metrics(relay, settings.metrics)
+        parts: list[Observer] = []
+        if self._metrics is not None:
+            parts.append(self._metrics.tally)
+        if self._log is not None:
+            parts.append(self._log)
+        relay.observer = Observers(parts) if len(parts) > 1 else parts[0] if parts else None
+
+    def _open_log(self, relay: Relay, settings: AccessLogSettings) -> None:
+        if settings == self._log_settings:
+            return
+        old, self._log = self._log, None
+        if settings.format != "off":
+            from route_addon.serve.access_log.lines import Shown
+            from route_addon.serve.access_log.log import AccessLog
+
+            shows_target = settings.shows_target
+            try:
+                self._log = AccessLog(
+                    settings, lambda: Shown(relay.router.rules.proxies, shows_target)
+                )
+            except OSError as error:
+                self._log = old
+                raise BadOption(
+                    "route_access_log_file",
+                    settings.path,
+                    f"cannot be written to ({error.strerror}); name a file in a folder that can",
+                ) from None
+        self._log_settings = settings
+        if old is not None:
+            old.close()
+
+    def _open_metrics(self, relay: Relay, endpoint: Endpoint | None) -> None:
+        if endpoint is not None and endpoint.is_default and not self._folder:
+            endpoint = None
+        if endpoint == self._endpoint:
+            return
+        old, self._metrics, self._endpoint = self._metrics, None, None
+        if old is not None:
+            old.close()
+        if endpoint is not None:
+            # The parent of workers listens for all of them.
+            place = Path(self._folder) if self._folder else endpoint
+            try:
+                self._metrics = _Metrics(self._route.reloads, relay, self._count_lines, place)
+            except OSError as error:
+                raise refuse_endpoint(endpoint, error) from None
+            self._endpoint = endpoint
+
+    def _count_lines(self) -> "LogCounts | None":
+        from route_addon.serve.metrics.readings import LogCounts
+
+        if self._log is None:
+            return None
+        return LogCounts(self._log.writer.written, self._log.writer.dropped)
+
+
+class _Metrics:
+    """What counts, and where it can be read.
+
+    Args:
+        reloads: What is counted of them.
+        relay: What is counted of it.
+        count_lines: The access log's lines.
+        place: Where to listen, or a worker's folder.
+
+    Raises:
+        OSError: It cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        reloads: Reloads,
+        relay: Relay,
+        count_lines: "Callable[[], LogCounts | None]",
+        place: Endpoint | Path,
+    ) -> None:
+        # Here, because most processes need none of it.
+        from route_addon.serve.metrics.readings import Readings
+        from route_addon.serve.metrics.tally import Tally
+
+        self.tally = Tally()
+        readings = Readings(self.tally, relay, reloads, count_lines)
+        if isinstance(place, Path):
+            from route_addon.serve.metrics.workers import Speaker
+
+            self.close: Callable[[], None] = Speaker(place, readings.read).close
+        else:
+            from route_addon.serve.metrics.exposition import Listener
+
+            read = _read_in_loop(readings.read)
+            self.close = Listener(place.host, place.port, read).close
+
+
+def _read_in_loop(read: "Callable[[], Snapshot]") -> "Callable[[], Snapshot]":
+    """The same for other threads: what is counted is only looked at between two events."""
+    loop = asyncio.get_running_loop()
+
+    async def ask() -> "Snapshot":
+        return read()
+
+    return lambda: asyncio.run_coroutine_threadsafe(ask(), loop).result(_PATIENCE_S)
+
+
+def refuse_endpoint(endpoint: Endpoint, error: OSError) -> BadOption:
+    """The refusal of an address that cannot be listened on."""
+    return BadOption(
+        "route_metrics",
+        endpoint,
+        f"cannot be listened on ({error.strerror}); choose another port, or 0 for no metrics",
+    )
