@@ -24,7 +24,9 @@ class Composition:
 
     name = "route_addon"
 
-    def __init__(self, route: RouteAddon, *others: Judge | Commands | Views | Recorder | Observing) -> None:
+    def __init__(
+        self, route: RouteAddon, *others: Judge | Commands | Views | Recorder | Observing
+    ) -> None:
         self.route = route
         self.addons = [route, *others]
 
