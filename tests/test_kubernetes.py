@@ -5,44 +5,32 @@ this cannot check: that a cluster admits and runs them.
 """
 
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import kubernetes_validate
 import pytest
-from ruamel.yaml import YAML
 
 from route_addon.options import OPTIONS
+from tests.manifests import (
+    FOLDER,
+    Manifest,
+    build_overlay,
+    find_container,
+    find_environment,
+    find_pods,
+    load_manifests,
+)
 
-FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"
 OVERLAYS = ("base", "hardened", "service")
 VERSIONS = ("1.29", "1.33", "1.37")
 POD_MONITOR = "monitoring.coreos.com/v1"
 """The Prometheus operator's: Kubernetes itself has no schema for it."""
 
-type Manifest = Mapping[str, Any]
-
-
-def _load(text: str) -> list[Manifest]:
-    return list(YAML(typ="safe").load_all(text))
-
-
-def _build(overlay: str) -> list[Manifest]:
-    builders = {"kubectl": ("kubectl", "kustomize"), "kustomize": ("kustomize", "build")}
-    words = next((words for name, words in builders.items() if shutil.which(name)), None)
-    if words is None:
-        pytest.skip("neither kubectl nor kustomize is on the PATH, so no overlay is built")
-    done = subprocess.run([*words, str(FOLDER / overlay)], capture_output=True, check=True)
-    return _load(done.stdout.decode())
-
 
 @pytest.fixture(scope="module")
 def built() -> Mapping[str, Sequence[Manifest]]:
     """The manifests of each overlay."""
-    return {overlay: _build(overlay) for overlay in OVERLAYS}
+    return {overlay: build_overlay(overlay) for overlay in OVERLAYS}
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +42,7 @@ def hardened(built: Mapping[str, Sequence[Manifest]]) -> Mapping[str, Manifest]:
 @pytest.fixture(scope="module", params=["base", "hardened"])
 def pod(request: pytest.FixtureRequest, built: Mapping[str, Sequence[Manifest]]) -> Manifest:
     """The router's pod, in each overlay that has one."""
-    return next(_pods(built[request.param]))
-
-
-def _pods(manifests: Sequence[Manifest]) -> Iterator[Manifest]:
-    return (one["spec"]["template"] for one in manifests if one["kind"] == "Deployment")
-
-
-def _container(pod: Manifest) -> Manifest:
-    (container,) = pod["spec"]["containers"]
-    return container  # type: ignore[no-any-return]
-
-
-def _environment(pod: Manifest) -> dict[str, str]:
-    return {one["name"]: one.get("value", "") for one in _container(pod)["env"]}
+    return next(find_pods(built[request.param]))
 
 
 def _selects(labels: Mapping[str, str], pod: Manifest) -> bool:
@@ -89,19 +64,19 @@ def test_valid(overlay: str, version: str, built: Mapping[str, Sequence[Manifest
 
 def test_nothing_but_the_image_is_swapped(built: Mapping[str, Sequence[Manifest]]) -> None:
     """The base is the parent's Deployment, with another image."""
-    (parents,) = _load((FOLDER / "base" / "deployment.yaml").read_text("utf-8"))
+    (parents,) = load_manifests((FOLDER / "base" / "deployment.yaml").read_text("utf-8"))
     (ours,) = built["base"]
-    assert _container(parents["spec"]["template"])["image"] == "ghcr.io/abcdesktopio/route:4.4"
-    image = _container(ours["spec"]["template"])["image"]
+    assert find_container(parents["spec"]["template"])["image"] == "ghcr.io/abcdesktopio/route:4.4"
+    image = find_container(ours["spec"]["template"])["image"]
     assert image == "registry.example/route-addon:0.1.0"
-    _container(parents["spec"]["template"])["image"] = image  # type: ignore[index]
+    find_container(parents["spec"]["template"])["image"] = image  # type: ignore[index]
     assert ours == parents
 
 
 def test_the_chart_s_values(built: Mapping[str, Sequence[Manifest]]) -> None:
     """They name the same image in the parts that the parent's chart joins."""
-    (values,) = _load((FOLDER / "values.yaml").read_text("utf-8"))
-    image = _container(next(_pods(built["base"])))["image"]
+    (values,) = load_manifests((FOLDER / "values.yaml").read_text("utf-8"))
+    image = find_container(next(find_pods(built["base"])))["image"]
     assert "{image}:{tag}".format(**values["router"]) == image
 
 
@@ -121,7 +96,7 @@ def test_environment(pod: Manifest) -> None:
     """Each name is one that an option knows, or the downward API's; none refers to a later one."""
     known = {name for option in OPTIONS for name in option.environment_names}
     names: list[str] = []
-    for one in _container(pod)["env"]:
+    for one in find_container(pod)["env"]:
         assert set(re.findall(r"\$\((\w+)\)", one.get("value", ""))) <= set(names)
         names.append(one["name"])
     assert set(names) <= known | {"POD_IP", "POD_NAME", "POD_NAMESPACE"}
@@ -129,19 +104,19 @@ def test_environment(pod: Manifest) -> None:
 
 def test_keys_are_mounted(pod: Manifest) -> None:
     """Each key that the environment names lies below a mounted secret."""
-    mounts = {one["mountPath"]: one["name"] for one in _container(pod)["volumeMounts"]}
+    mounts = {one["mountPath"]: one["name"] for one in find_container(pod)["volumeMounts"]}
     volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
     for name, secret in (
         ("JWT_DESKTOP_SIGNING_PUBLIC_KEY", "abcdesktopjwtdesktopsigning"),
         ("JWT_DESKTOP_PAYLOAD_PRIVATE_KEY", "abcdesktopjwtdesktoppayload"),
     ):
-        folder, _, _ = _environment(pod)[name].rpartition("/")
+        folder, _, _ = find_environment(pod)[name].rpartition("/")
         assert volumes[mounts[folder]]["secret"]["secretName"] == secret
 
 
 def test_probes(pod: Manifest) -> None:
     """Whatever asks for a sign of life asks where the router answers."""
-    container = _container(pod)
+    container = find_container(pod)
     ports = {one["containerPort"] for one in container["ports"]}
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         probe = container.get(name, {}).get("httpGet", {"path": "/healthz", "port": 80})
@@ -165,7 +140,7 @@ def test_without_root(hardened_pod: Manifest) -> None:
     assert context["runAsUser"] > 0
     ports = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}
     assert context["sysctls"] == [ports]
-    assert _container(hardened_pod)["securityContext"] == {
+    assert find_container(hardened_pod)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
@@ -174,8 +149,8 @@ def test_without_root(hardened_pod: Manifest) -> None:
 
 def test_only_the_needed_keys_are_there(hardened_pod: Manifest) -> None:
     """Neither the key that signs tokens, nor a file that nobody reads; others cannot read them."""
-    environment = _environment(hardened_pod)
-    mounts = {one["name"]: one for one in _container(hardened_pod)["volumeMounts"]}
+    environment = find_environment(hardened_pod)
+    mounts = {one["name"]: one for one in find_container(hardened_pod)["volumeMounts"]}
     paths = set()
     for volume in hardened_pod["spec"]["volumes"]:
         if "secret" in volume:
@@ -192,13 +167,21 @@ def test_only_the_needed_keys_are_there(hardened_pod: Manifest) -> None:
 
 def test_the_spool_fits(hardened_pod: Manifest) -> None:
     """A full spool is a 503; a pod over its volume's limit would be evicted."""
-    folder = _environment(hardened_pod)["ROUTE_SPOOL_DIR"]
-    mounts = {one["mountPath"]: one["name"] for one in _container(hardened_pod)["volumeMounts"]}
+    folder = find_environment(hardened_pod)["ROUTE_SPOOL_DIR"]
+    mounts = {one["mountPath"]: one["name"] for one in find_container(hardened_pod)["volumeMounts"]}
     volumes = {one["name"]: one for one in hardened_pod["spec"]["volumes"]}
     limit = volumes[mounts[folder]]["emptyDir"]["sizeLimit"]
     spool_bytes = next(one.default for one in OPTIONS if one.name == "route_spool_bytes")
     assert limit.endswith("Gi")
     assert int(limit.removesuffix("Gi")) * 2**30 > int(spool_bytes)
+
+
+def test_the_drain_fits(hardened_pod: Manifest) -> None:
+    """Kubernetes waits for longer than the router drains."""
+    environment = find_environment(hardened_pod)
+    drains = [int(environment[name]) for name in ("ROUTE_DRAIN", "ROUTE_DRAIN_WEBSOCKETS")]
+    assert max(drains) == 3600
+    assert hardened_pod["spec"]["terminationGracePeriodSeconds"] >= max(drains) + 30
 
 
 def test_who_may_come(hardened: Mapping[str, Manifest], hardened_pod: Manifest) -> None:
@@ -218,6 +201,6 @@ def test_it_is_watched_and_kept(hardened: Mapping[str, Manifest], hardened_pod: 
     assert _selects(monitor["selector"]["matchLabels"], hardened_pod)
     assert _selects(budget["selector"]["matchLabels"], hardened_pod)
     (endpoint,) = monitor["podMetricsEndpoints"]
-    ports = {one["name"]: one["containerPort"] for one in _container(hardened_pod)["ports"]}
+    ports = {one["name"]: one["containerPort"] for one in find_container(hardened_pod)["ports"]}
     assert ports[endpoint["port"]] == 9145
     assert hardened["Deployment"]["spec"]["replicas"] > budget["minAvailable"]

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -223,17 +222,3 @@ def build_image(repository: Path, containerfile: Path) -> Iterator[tuple[Rooms, 
             yield rooms, Performer(rooms, context).perform(steps)
         finally:
             rooms.close()
-
-
-def end(process: "subprocess.Popen[str]", within_s: float = 30) -> int:
-    """End a process that was started in an image, politely.
-
-    Returns:
-        Its exit status.
-    """
-    process.send_signal(signal.SIGTERM)
-    try:
-        return process.wait(within_s)
-    finally:
-        process.kill()
-        process.wait()

@@ -1,29 +1,15 @@
-"""The image, built by performing its Containerfile on this machine, and the package in it.
+"""What the image is: built by performing its Containerfile on this machine.
 
 What this cannot check: the base image itself (its Python, its system libraries, that no compiler is
 in it), layers, and an engine's own reading of the file.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
 from subprocess import run
 
 import pytest
 
-from tests.containerfile import Rooms, Stage, build_image, enter, parse_containerfile
-
-ROOT = Path(__file__).parents[1]
-CONTAINERFILE = ROOT / "deploy" / "Containerfile"
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[tuple[Rooms, Stage]]:
-    """The image."""
-    try:
-        with build_image(ROOT, CONTAINERFILE) as built:
-            yield built
-    except PermissionError as error:
-        pytest.skip(f"the Containerfile's steps are not performed: {error}")
+from tests.image.conftest import CONTAINERFILE, ROOT
+from tests.image.containerfile import Rooms, Stage, enter, parse_containerfile
 
 
 def _run(image: tuple[Rooms, Stage], *words: str, folder: str = "/") -> tuple[int, str]:
