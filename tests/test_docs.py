@@ -149,6 +149,13 @@ def _run_mitmdump(command: Documented, scene: Scene) -> None:
         assert router.is_answering()
 
 
+def _run_route_addon(command: Documented, scene: Scene) -> None:
+    """A check shows the keys' fingerprints."""
+    assert command.text.startswith("route-addon check ")
+    printed = scene.run(command.text)
+    assert all(one in printed for one in scene.fingerprints)
+
+
 def _run_script(command: Documented, scene: Scene) -> None:
     """It is there; the two that make something make it."""
     script, *words = shlex.split(command.text)
@@ -184,6 +191,7 @@ RUNNERS: Mapping[str, Callable[[Documented, Scene], None]] = {
     "mitmdump": _run_mitmdump,
     "openssl": _run_openssl,
     "podman": _look_at_podman,
+    "route-addon": _run_route_addon,
     "scripts": _run_script,
 }
 
