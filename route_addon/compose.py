@@ -9,6 +9,7 @@ from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
 from route_addon.debug.commands import Commands
 from route_addon.debug.judge import Judge
+from route_addon.debug.loading import Loading
 from route_addon.debug.record import Recorder
 from route_addon.debug.views.desktop_token import DesktopToken
 from route_addon.debug.views.registration import Views
@@ -24,9 +25,7 @@ class Composition:
 
     name = "route_addon"
 
-    def __init__(
-        self, route: RouteAddon, *others: Judge | Commands | Views | Recorder | Observing
-    ) -> None:
+    def __init__(self, route: RouteAddon, *others: object) -> None:
         self.route = route
         self.addons = [route, *others]
 
@@ -48,4 +47,5 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
         views,
         Recorder(worker),
         Observing(route),
+        Loading(),
     )

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.browser.mitmweb import NO_POD, Watched
 from tests.e2e.harness import ALICE, BOB, Request, Wire, build_request
 
+OTHER_PORT = 29000
 KEY_EVENT = b"\x04\x01\0\0\0\0\xff\x0d"
 
 
@@ -17,7 +19,7 @@ class Case:
     Attributes:
         name: The picture's name.
         path: What finds the flow in the list.
-        happen: Lets it happen.
+        happen: Lets it happen; gives a recording to open, where there is one.
         mark: What marks the flow.
         comment: A pattern of what its comment says.
         explained: What the explanation says, line by line.
@@ -27,7 +29,7 @@ class Case:
 
     name: str
     path: str
-    happen: Callable[[Watched], None]
+    happen: Callable[[Watched], Path | None]
     mark: str
     comment: re.Pattern[str]
     explained: tuple[str, ...] = ()
@@ -92,6 +94,16 @@ def _talk(watched: Watched) -> None:
     with watched.router.open_websocket(f"/websockify?jwt_token={token}") as websocket:
         websocket.send(KEY_EVENT)
         websocket.recv()
+
+
+def _replay_differently(watched: Watched) -> Path:
+    """Record a request, and have its service listen elsewhere from then on."""
+    assert ask(watched, "/printerfiler/replayed", watched.token(ALICE)) == 200
+    recording = watched.folder / "recording"
+    watched.web.run("save.file", "~u /printerfiler/replayed", str(recording))
+    ports = watched.fleet.options["route_ports"]
+    watched.web.run("set", f"route_ports={ports},printerfile_service={OTHER_PORT}")
+    return recording
 
 
 CASES = (
@@ -159,5 +171,12 @@ CASES = (
         re.compile(rf"^/websockify -> pod {ALICE}:\d+ · token from query"),
         tab="WebSocket",
         told=("key event: 1",),
+    ),
+    Case(
+        "replay-difference",
+        "/printerfiler/replayed",
+        _replay_differently,
+        "🔀",
+        re.compile(rf"^different in port, host; now /printerfiler -> pod {ALICE}:{OTHER_PORT}"),
     ),
 )

@@ -1,10 +1,12 @@
 """mitmweb's page, as a person uses it."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.browser.cases import Case
 from tests.browser.driver import PATIENCE_S
+from tests.browser.mitmweb import Watched
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
@@ -28,6 +30,11 @@ class FlowPage:
         await row.click()
         return row
 
+    async def open_recording(self, path: Path) -> None:
+        """Open a file of flows, as by the menu."""
+        await self._page.locator("header nav a", has_text="File").click()
+        await self._page.locator("input[type=file]").first.set_input_files(path)
+
     async def open_tab(self, name: str) -> None:
         """Click one of the tabs of the detail."""
         tab = re.compile(f"^{name}$")
@@ -38,8 +45,11 @@ class FlowPage:
         for text in texts:
             await self._page.locator(".flow-detail", has_text=text).wait_for()
 
-    async def sees(self, case: Case) -> None:
-        """See all that there is to see of a case; the tab that says most is open in the end."""
+    async def go_through(self, case: Case, watched: Watched) -> None:
+        """Let a case happen, and see all of it; the tab that says most is open in the end."""
+        recording = case.happen(watched)
+        if recording is not None:
+            await self.open_recording(recording)
         row = await self.open(case)
         await row.locator(".marker", has_text=case.mark).wait_for()
         await self.open_tab("Comment")

@@ -34,5 +34,4 @@ async def page(watched: Watched) -> AsyncIterator[FlowPage]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_cases(watched: Watched, page: FlowPage, case: Case) -> None:
     """List and detail say what happened, by a mark, in a line, and step by step."""
-    case.happen(watched)
-    await page.sees(case)
+    await page.go_through(case, watched)

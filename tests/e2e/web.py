@@ -39,6 +39,12 @@ class Web:
         assert answer.status < 300, (method, path, answer.status, text)
         return json.loads(text) if text else None
 
+    def run(self, command: str, *arguments: str) -> object:
+        """Run one of mitmproxy's commands; what it returns."""
+        answer = self.call("POST", f"/commands/{command}", {"arguments": arguments})
+        assert "error" not in answer, answer
+        return answer["value"]
+
     def find(self, path: str) -> dict[str, Any] | None:
         """The flow with this path."""
         flows: list[dict[str, Any]] = self.call("GET", "/flows")
