@@ -4,7 +4,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Final, NoReturn
+
+_PORT: Final = 8080
+"""mitmproxy's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,10 @@ def parse_arguments(subcommand: str, argv: Sequence[str], *, is_check: bool = Fa
     if unknown:
         parser.refuse(unknown[0])
     assignments = list(parsed.assignments)
-    if parsed.listen_host is not None or parsed.listen_port is not None:
+    if parsed.listen_host is not None or parsed.listen_port != _PORT:
         host = parsed.listen_host or "*"
         host = f"[{host}]" if ":" in host else host
-        assignments.append(f"route_listen={host}:{parsed.listen_port or 8080}")
+        assignments.append(f"route_listen={host}:{parsed.listen_port}")
     if parsed.workers is not None:
         assignments.append(f"route_workers={parsed.workers}")
     return Arguments(
@@ -78,7 +81,7 @@ def _build_parser(subcommand: str) -> _Parser:
     )
     add("--config", metavar="FILE", default="", help="a YAML file of options: name: value")
     add("--listen-host", metavar="HOST", help="where to listen; all addresses when not given")
-    add("--listen-port", metavar="PORT", type=int, help="8080 when not given")
+    add("--listen-port", metavar="PORT", type=int, default=_PORT, help="%(default)s")
     add("--workers", metavar="N", type=int, help="the number of processes (route_workers)")
     add("--check", action="store_true", help="check the configuration, show it, and end")
     add("--connect", action="store_true", help="in a check, connect to each upstream")

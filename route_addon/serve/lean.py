@@ -108,7 +108,7 @@ def _check_options(opts: options.Options) -> None:
         near = get_close_matches(name, opts.keys(), 1) or ["route_config"]
         raise BadOption(name, "", f"is no option of this program; did you mean {near[0]}?")
     if opts.mode:
-        raise BadOption("mode", opts.mode, "the router sets its own mode; leave it out")
+        raise BadOption("mode", ",".join(opts.mode), "the router sets its own mode; leave it out")
     if opts.route_carrier != "relay":
         raise BadOption("route_carrier", opts.route_carrier, "takes mitmdump -s; leave it out")
 

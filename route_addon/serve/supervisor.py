@@ -229,7 +229,9 @@ class Supervisor:
             control.close()
             return
         seat.is_ready = True
-        if not self._has_started and all(one.is_ready for one in self._seats):
+        if self._has_started:
+            logger.info("worker %d is ready", seat.pid)
+        elif all(one.is_ready for one in self._seats):
             self._has_started = True
             pids = ", ".join(str(one.pid) for one in self._seats)
             logger.info("%d workers are ready: %s", len(self._seats), pids)

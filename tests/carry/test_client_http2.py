@@ -809,6 +809,35 @@ class TestEnds:
         assert [frame.value for frame in await peer.heard("GOAWAY")] == [NO_ERROR]
         assert peer.wire.is_closing
 
+    async def test_drained_at_rest(self) -> None:
+        """A connection with nothing under way closes at once, with a word."""
+        peer = await connect()
+        peer.server.drain()
+        assert [frame.value for frame in await peer.heard("GOAWAY")] == [NO_ERROR]
+        assert peer.wire.is_closing
+
+    async def test_drained_while_busy(self) -> None:
+        """What is under way ends; more is refused, however often it is said."""
+        peer = await connect()
+        exchange = peer.ask()
+        peer.server.drain()
+        peer.server.drain()
+        peer.ask()
+        heard = await peer.heard()
+        assert heard.count(Heard("GOAWAY", 0, NO_ERROR)) == 1
+        assert Heard("RST_STREAM", 3, REFUSED_STREAM) in heard
+        exchange.answer(b"fine")
+        assert (await peer.answer())[2] == b"fine"
+        assert peer.wire.is_closing
+
+    async def test_left(self) -> None:
+        """Once its time is up, what is under way is lost, and the connection closes."""
+        peer = await connect()
+        exchange = peer.ask()
+        peer.server.leave()
+        assert exchange.is_lost
+        assert peer.wire.is_closing
+
 
 def _rapid_resets(peer: Http2Peer) -> None:
     peer.ask()

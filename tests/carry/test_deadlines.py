@@ -120,3 +120,19 @@ async def test_the_clock_stops() -> None:
     deadlines.close()
     assert len(deadlines) == 0
     assert deadlines._timer is None
+
+
+class Other(Patient):
+    """Something else that waits."""
+
+
+async def test_those_of_a_kind() -> None:
+    """All that are watched, and nobody else."""
+    deadlines = Deadlines()
+    patient, other, gone = Patient(NEVER), Other(NEVER), Other(NEVER)
+    for waiting in (patient, other, gone):
+        deadlines.add(waiting)
+    deadlines.discard(gone)
+    assert deadlines.find(Other) == [other]
+    assert set(deadlines.find(Patient)) == {patient, other}
+    deadlines.close()

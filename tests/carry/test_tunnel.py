@@ -215,3 +215,12 @@ async def test_what_passed_is_known(error: Exception | None, is_cut: bool) -> No
     joined.upstream.data_received(b"de")
     joined.upstream.connection_lost(error)
     assert told == [(3, 7, is_cut)]
+
+
+async def test_drained_and_left() -> None:
+    """Silence is not idleness; once its time is up, both sides end."""
+    joined = Joined()
+    joined.tunnel.drain()
+    assert joined.wire.said == joined.transport.said == []
+    joined.tunnel.leave()
+    assert joined.wire.said == joined.transport.said == ["close"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mitmproxy.http import HTTPFlow
 from mitmproxy.websocket import WebSocketData
 from wsproto.extensions import PerMessageDeflate
-from wsproto.frame_protocol import FrameProtocol, Opcode
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.limits import WatchLimits
@@ -291,3 +291,30 @@ def test_any_bytes_are_borne(pieces: list[tuple[bool, bytes]], deflate: bool) ->
 
     with make_host():
         asyncio.run(run())
+
+
+async def test_when_a_close_may_be_sent(scene: Scene) -> None:
+    """Between two frames of the upstream's, not within one, and not behind its own close."""
+    server = frames(client=False)
+    whole = bytes(server.send_data(b"fragment", False))
+    for end in range(len(whole)):
+        scene.copy.receive(whole[end : end + 1], from_client=False)
+        assert scene.copy.is_between_frames == (end == len(whole) - 1)
+    scene.copy.receive(bytes(frames().send_data(b"abc", True))[:-1], from_client=True)
+    assert scene.copy.is_between_frames
+    scene.copy.receive(bytes(server.close(1000)), from_client=False)
+    assert not scene.copy.is_between_frames
+    assert not scene.copy.is_stopped
+
+
+async def test_our_own_close(scene: Scene) -> None:
+    """It is noted as ours, and it is a frame that a client understands."""
+    frame = scene.copy.build_close(CloseReason.GOING_AWAY)
+    client = frames()
+    client.receive_bytes(frame)
+    assert [frame.payload for frame in client.received_frames()] == [(1001, "")]
+    scene.copy.end(by_client=True)
+    await scene.settle()
+    assert scene.flow.websocket is not None
+    assert scene.flow.websocket.close_code == 1001
+    assert scene.flow.websocket.closed_by_client is False

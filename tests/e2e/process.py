@@ -70,6 +70,11 @@ class Command:
             words += ["--set", f"{name}={value}"]
         return [*words, *self.arguments]
 
+    @property
+    def start_line(self) -> str:
+        """What stands before the address in the line that says that it listens."""
+        return START_LINE if SCRIPT in self.scripts else "listening at"
+
     def start(self, **streams: Any) -> subprocess.Popen[bytes]:
         """Start it."""
         environment = {name: value for name, value in os.environ.items() if not _is_ours(name)} | {
@@ -96,6 +101,20 @@ class Command:
         return subprocess.CompletedProcess(
             process.args, process.returncode, out.decode(), err.decode()
         )
+
+
+@dataclass(frozen=True)
+class ServeCommand(Command):
+    """How ``route-addon serve`` is started."""
+
+    def words(self) -> list[str]:
+        """The command line."""
+        words = [str(Path(sys.executable).with_name("route-addon")), "serve"]
+        if self.port is not None:
+            words += ["--listen-host", "127.0.0.1", "--listen-port", str(self.port)]
+        for name, value in self.options.items():
+            words += ["--set", f"{name}={value}"]
+        return [*words, *self.arguments]
 
 
 def _is_ours(name: str) -> bool:
@@ -217,6 +236,18 @@ class Router:
         self._reader.join()
         return self._process.returncode
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, within_s: float = STOP_S) -> int:
+        """Wait for its end.
+
+        Returns:
+            Its exit status.
+        """
+        return self._process.wait(within_s)
+
     def wait_for(self, text: str, within_s: float = START_S) -> None:
         """Wait until it has printed this.
 
@@ -291,9 +322,7 @@ class Router:
             return False
 
     def _wait_for_address(self) -> None:
-        # A plain mitmproxy says "listening at".
-        line = START_LINE if SCRIPT.name in "".join(self.command.words()) else "listening at"
-        address = re.compile(line + _ADDRESS)
+        address = re.compile(self.command.start_line + _ADDRESS)
         end = time.monotonic() + START_S
         while (match := address.search(self.log)) is None or not self.log[match.end() :]:
             assert self.is_running, f"the router ended; it says:\n{self.log}"

@@ -1,0 +1,176 @@
+"""The parent of the workers, with workers that do nothing but live and die."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+PROGRAM = """
+import os, signal, socket, sys, time
+from route_addon.serve.supervisor import DRAIN, READY, RELOAD, Supervisor
+from route_addon.workers import Worker
+
+def say(text):
+    os.write(1, f"{text}\\n".encode())
+
+def run(worker, control):
+    say(f"start {worker.index}")
+@BODY@
+
+listener = socket.create_server(("127.0.0.1", 0))
+workers = [Worker(index, 2) for index in range(2)]
+sys.exit(Supervisor(run, workers, [listener]).run())
+"""
+
+OBEY = """
+    control.send(READY)
+    while word := control.recv(1):
+        say(f"{worker.index} hears {word.decode()}")
+        if word == DRAIN:
+            return 0
+    say(f"{worker.index} is alone")
+    return 0
+"""
+
+
+class Parent:
+    """A parent that runs.
+
+    Args:
+        body: What its workers do.
+    """
+
+    def __init__(self, body: str) -> None:
+        body = textwrap.indent(textwrap.dedent(body), "    ")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.replace("@BODY@", body)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def read(self, *lines: str) -> None:
+        """Read lines, in any order."""
+        assert self._process.stdout is not None
+        read = [self._process.stdout.readline().strip() for _ in lines]
+        assert sorted(read) == sorted(lines)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for its end.
+
+        Returns:
+            Exit status, output and errors.
+        """
+        out, errors = self._process.communicate(timeout=20)
+        return self._process.returncode, out, errors
+
+
+def test_words() -> None:
+    """Workers hear of a reload and of the end; then the parent ends with status 0."""
+    parent = Parent(OBEY)
+    parent.read("start 0", "start 1")
+    parent.signal(signal.SIGHUP)
+    parent.read("0 hears R", "1 hears R")
+    parent.signal(signal.SIGTERM)
+    assert parent.end()[0] == 0
+
+
+def test_another_signal() -> None:
+    """The second one ends those who do not end by themselves."""
+    parent = Parent(
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        control.send(READY)
+        while word := control.recv(1):
+            say(f"{worker.index} hears {word.decode()}")
+        """
+    )
+    parent.read("start 0", "start 1")
+    parent.signal(signal.SIGINT)
+    parent.read("0 hears D", "1 hears D")
+    parent.signal(signal.SIGTERM)
+    assert parent.end()[0] == 1
+
+
+def test_a_worker_that_fails_at_the_start() -> None:
+    """It ends the whole with its status, and nobody is started in its place."""
+    parent = Parent(
+        """
+        if worker.index == 1:
+            print("no luck", file=sys.stderr)
+            sys.exit(3)
+        time.sleep(60)
+        """
+    )
+    status, out, errors = parent.end()
+    assert status == 3
+    assert sorted(out.split("\n")) == ["", "start 0", "start 1"]
+    assert "no luck\n" in errors
+
+
+def test_a_fault_at_the_start() -> None:
+    """An exception is told of, and is as good as status 1."""
+    status, _, errors = Parent("raise ValueError('bad luck')").end()
+    assert status == 1
+    assert "ValueError: bad luck" in errors
+
+
+def test_workers_that_die_again_and_again() -> None:
+    """The first is replaced at once; later ones are waited with, and the rest serves on."""
+    parent = Parent(
+        """
+        control.send(READY)
+        if worker.index == 1:
+            time.sleep(0.3)
+            os._exit(1)
+        while control.recv(1) != DRAIN:
+            pass
+        """
+    )
+    time.sleep(3)
+    parent.signal(signal.SIGTERM)
+    status, out, _ = parent.end()
+    assert status in (0, 1)
+    assert out.count("start 0") == 1
+    assert 3 <= out.count("start 1") <= 5
+
+
+def test_a_worker_that_fails_to_replace_another(tmp_path: Path) -> None:
+    """Files may be bad at the moment: what serves goes on, and it is tried again."""
+    parent = Parent(
+        f"""
+        mark = {str(tmp_path / "mark")!r}
+        if worker.index == 1 and not os.path.exists(mark):
+            open(mark, "w").close()
+            control.send(READY)
+            time.sleep(0.3)
+            os._exit(1)
+        if worker.index == 1:
+            os.unlink(mark)
+            sys.exit(1)
+        control.send(READY)
+        while control.recv(1) != DRAIN:
+            pass
+        """
+    )
+    time.sleep(1.5)
+    parent.signal(signal.SIGTERM)
+    _, out, _ = parent.end()
+    assert out.count("start 0") == 1
+    assert out.count("start 1") >= 3
+
+
+def test_a_parent_that_is_killed() -> None:
+    """Workers see that they are alone."""
+    parent = Parent(OBEY)
+    parent.read("start 0", "start 1")
+    time.sleep(0.2)
+    parent.signal(signal.SIGKILL)
+    parent.read("0 is alone", "1 is alone")
+    assert parent.end()[0] == -signal.SIGKILL
