@@ -17,6 +17,7 @@ from route_addon.carry.drain import Drain
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
 from route_addon.carry.log_records import hide_tokens_in_logs
+from route_addon.carry.payloads import keep_payloads_out_of_har
 from route_addon.carry.relay import Relay, choose_layers
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.sockets import ListenAddress
@@ -152,6 +153,9 @@ class RouteAddon:
     def running(self) -> None:
         """Tell the operator what deserves a look."""
         remove_host_addons()
+        savehar = ctx.master.addons.get("savehar")
+        if savehar is not None:
+            keep_payloads_out_of_har(savehar)
         self._choose_exchanges()
         self._is_running = True
         if self.worker.speaks:
@@ -166,6 +170,7 @@ class RouteAddon:
             logger.warning("%s", fault)
         if self.settings is not None and self.settings.carrier == "stock":
             logger.info("the stock carrier has no pools (the first server), cache or compression")
+            logger.warning("the flows of the stock carrier hold tokens: show and export none")
         for name in IGNORED_ENVIRONMENT:
             if os.environ.get(name):
                 logger.info("%s is ignored: names are resolved as the system does", name)

@@ -374,6 +374,12 @@ OPTIONS = (
         unit="seconds",
     ),
     Option(
+        "route_record_payloads",
+        False,
+        "Whether recordings and exports hold the messages of WebSockets: keys that are typed, "
+        "screens, sound. Without it they are only seen live.",
+    ),
+    Option(
         "route_max_connections",
         0,
         "How many connections of clients are held at once; 0 for no bound.",

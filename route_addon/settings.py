@@ -231,6 +231,7 @@ def build_settings(
             body_bytes=_number(values, "route_watch_body_bytes", 0, 2**40),
             history_messages=_number(values, "route_websocket_history", 1, 10_000_000),
             history_bytes=_number(values, "route_websocket_history_bytes", 1, 2**40),
+            record_payloads=bool(values["route_record_payloads"]),
         ),
         listen=_listen(_text(values, "route_listen")),
         workers=_number(values, "route_workers", 0, 256),

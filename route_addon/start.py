@@ -106,13 +106,15 @@ def check_host_options() -> None:
     for mode in modes:
         if not mode.startswith("reverse:http"):
             raise BadOption("mode", mode, "the router sets its own mode; leave it out")
-    is_stock = options.route_carrier == "stock"
-    if options.server and getattr(options, "save_stream_file", None) and is_stock:
-        raise BadOption(
-            "save_stream_file",
-            options.save_stream_file,
-            "flows of the stock carrier hold tokens; leave -w out, or take the relay",
-        )
+    is_stock = options.server and options.route_carrier == "stock"
+    for name, flag in (("save_stream_file", "-w"), ("hardump", "it")):
+        value = getattr(options, name, None)
+        if is_stock and value:
+            raise BadOption(
+                name,
+                value,
+                f"flows of the stock carrier hold tokens; leave {flag} out, or take the relay",
+            )
 
 
 def option_values() -> dict[str, Value]:

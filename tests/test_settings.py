@@ -256,6 +256,7 @@ GOOD: list[tuple[str, Value, Read, object]] = [
     ("route_watch_body_bytes", 0, lambda settings: settings.watch_limits.body_bytes, 0),
     ("route_websocket_history", 7, lambda settings: settings.watch_limits.history_messages, 7),
     ("route_websocket_history_bytes", 7, lambda settings: settings.watch_limits.history_bytes, 7),
+    ("route_record_payloads", True, lambda settings: settings.watch_limits.record_payloads, True),
     (
         "route_certs",
         "a.pem, b.crt:b.key",
@@ -405,6 +406,7 @@ def test_all_options() -> None:
     never_bad = {
         *("route_node_name", "route_allow_known_keys", "route_compress_behind_tokens"),
         *("route_ignore_nginx_config", "route_access_log_target", "route_access_log_file"),
+        "route_record_payloads",
     }
     of_the_carrier = {"route_upstream_ca"}
     of_files = {*KEYS, "route_config"}

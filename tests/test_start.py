@@ -269,20 +269,25 @@ def test_no_mode_in_a_replay(host: Any) -> None:
     ("carrier", "server", "refused"),
     [("stock", True, True), ("stock", False, False), ("relay", True, False)],
 )
-def test_recording(host: Any, tmp_path: Path, carrier: str, server: bool, refused: bool) -> None:
+@pytest.mark.parametrize(("name", "flag"), [("save_stream_file", "-w"), ("hardump", "it")])
+def test_recording(
+    host: Any, tmp_path: Path, name: str, flag: str, carrier: str, server: bool, refused: bool
+) -> None:
     """The stock carrier's flows are not recorded while they are live: they hold tokens."""
     _register(host)
-    host.options.update(
-        server=server, route_carrier=carrier, save_stream_file=str(tmp_path / "flows")
-    )
+    path = f"{tmp_path}/flows"
+    host.options.update(server=server, route_carrier=carrier, **{name: path})
     try:
         check_host_options()
     except BadOption as error:
         assert refused
-        assert str(error).startswith(f"save_stream_file={tmp_path}/flows: ")
+        assert str(error) == (
+            f"{name}={path}: flows of the stock carrier hold tokens; leave {flag} out, or take "
+            "the relay"
+        )
     else:
         assert not refused
-    host.options.update(save_stream_file=None)
+    host.options.update(save_stream_file=None, hardump="")
 
 
 def test_refused_start(capsys: pytest.CaptureFixture[str]) -> None:

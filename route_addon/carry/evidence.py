@@ -44,7 +44,10 @@ timings         ``connect`` (None where none was needed), ``first_byte`` of the 
                 ``total``, in seconds; the latter two since the request's head was there
 =============== ==================================================================
 
-None where there is nothing to say.
+None where there is nothing to say. At the end there are also, each with ``answer_`` beside it,
+``request_bytes``, ``request_cut`` (more has passed than was kept) and ``request_withheld`` (nothing
+was kept, because it cannot be read and may hold secrets); and ``websocket`` (messages and their
+bytes, those not shown, those cut, and why it ``stopped``).
 """
 
 ADDON: Final = "addon"

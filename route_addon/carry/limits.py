@@ -55,6 +55,8 @@ class WatchLimits:
     """The newest messages of a WebSocket."""
     history_bytes: int = 8 * 2**20
     """The same in bytes; also of one message."""
+    record_payloads: bool = False
+    """Whether they are written with the flow."""
 
 
 @dataclass(frozen=True, slots=True)

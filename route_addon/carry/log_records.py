@@ -1,4 +1,4 @@
-"""Log records without tokens, whoever writes them.
+"""Log records without tokens and secret arguments, whoever writes them.
 
 mitmproxy logs request heads that were cut off, bad lines and the stack traces of its own faults
 as they are, and each may hold a token.
@@ -8,7 +8,11 @@ import logging
 import traceback
 from typing import Any
 
+from route_addon.carry.secret_names import replace_arguments
 from route_addon.core.credentials import redact
+
+_TOKEN = b"[token]"
+"""What ``redact`` puts in the place of a token."""
 
 
 class RedactedRecord(logging.LogRecord):
@@ -23,8 +27,13 @@ class RedactedRecord(logging.LogRecord):
             self.exc_info = None
 
     def getMessage(self) -> str:
-        text = super().getMessage()
-        return redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        text = super().getMessage().encode("utf-8", "surrogatepass")
+        text = replace_arguments(redact(text), _hide)
+        return text.decode("utf-8", "surrogatepass")
+
+
+def _hide(value: bytes) -> bytes:
+    return value if value == _TOKEN else b"[secret]"
 
 
 def hide_tokens_in_logs() -> None:

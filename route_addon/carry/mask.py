@@ -10,22 +10,35 @@ be seen to have the same, and nothing more.
 import hmac
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from route_addon.core.credentials import replace_tokens
+from route_addon.carry.secret_names import is_secret_name, replace_arguments
+from route_addon.core.credentials import ARGUMENT, replace_tokens
 from route_addon.core.messages import Field, Fields
 
 PLACEHOLDER: Final = re.compile(rb"hidden\.[0-9a-f]{16}\.token")
 """Three base64url parts, as a token has: so it is found wherever a token is looked for when a
 recording is judged. It is no token to anybody: its first part is no JOSE header."""
+_HIDDEN: Final = re.compile(rb'"%b"|%b' % (PLACEHOLDER.pattern, PLACEHOLDER.pattern))
+"""With quotes it may stand for what has none: a number of JSON."""
 
 _AUTHORIZATIONS: Final = frozenset({b"abcauthorization", b"authorization", b"proxy-authorization"})
-_SECRETS: Final = frozenset({b"x-api-key", b"abcdesktopusercert"})
-"""Fields whose whole value is a secret."""
+_SCHEME_AND_REST: Final = re.compile(
+    rb"(?i)((?:(?:Basic|Bearer|Digest|Negotiate|NTLM)[ \t]+)?)(.*)", re.DOTALL
+)
 
-_SCHEME_AND_REST: Final = re.compile(rb"((?:[^ \t]+[ \t]+)?)(.*)", re.DOTALL)
+_TOKEN_LETTERS: Final = bytes(
+    ord("a") if (chr(byte).isalnum() and byte < 128) or byte in b"-_" else ord(" ")
+    for byte in range(256)
+)
+_SIGNATURE: Final = b"a" * 64
+"""The least that a token ends in, once all letters of one look alike."""
+_ESCAPE_DEPTH: Final = 2
+"""A URL may be an argument of a URL."""
+_CUT_TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_.%-]*\Z")
+"""What may be the beginning of a token, at the end of what was cut."""
 
 
 class Mask:
@@ -42,6 +55,34 @@ class Mask:
         """The placeholder of a secret: the same one each time."""
         return b"hidden.%b.token" % hmac.digest(self._key, secret, "sha256")[:8].hex().encode()
 
+    def hide_message(self, content: bytes, *, is_cut: bool = False) -> bytes:
+        """A message with a placeholder in the place of every token; nothing brings them back.
+
+        Args:
+            content: The message.
+            is_cut: Whether there was more, so that a token may have been cut.
+        """
+        return hide_tokens(content, self.placeholder, is_cut=is_cut)
+
+
+def hide_tokens(
+    content: bytes, replace: Callable[[bytes], bytes], *, is_cut: bool = False
+) -> bytes:
+    """Content with something else in the place of every token.
+
+    As ``replace_tokens`` does it, but where there is nothing that ends like a token, as in most
+    of what is large, a tenth of the time finds that out.
+
+    Args:
+        content: The content.
+        replace: Told a token, gives what shall stand there.
+        is_cut: Whether there was more, so that a token may have been cut.
+    """
+    ends_like_one = _SIGNATURE in content.translate(_TOKEN_LETTERS)
+    if ends_like_one or ARGUMENT in content.lower():
+        content = replace_tokens(content, replace)
+    return _CUT_TOKEN.sub(lambda found: replace(found[0]), content) if is_cut else content
+
 
 class Masked:
     """What was hidden of one exchange.
@@ -55,47 +96,78 @@ class Masked:
         self._secrets: dict[bytes, bytes] = {}
 
     def hide_text(self, text: bytes) -> bytes:
-        """A text with a placeholder in the place of every token."""
-        hidden = replace_tokens(text, self._hide)
-        # Escapes inside a token hide it from the eye, and not from who takes them out.
-        return self._hide(text) if b"%" in hidden and _shows_token(hidden) else hidden
+        """A text with a placeholder in the place of every token and every secret argument."""
+        hidden = replace_arguments(replace_tokens(text, self.hide), self.hide)
+        # Escapes inside hide it from the eye, and not from who takes them out.
+        return self.hide(text) if b"%" in hidden and _shows_secret(hidden) else hidden
+
+    def hide_content(self, content: bytes, *, is_cut: bool = False) -> bytes:
+        """Content with a placeholder in the place of every token.
+
+        Args:
+            content: The content.
+            is_cut: Whether there was more, so that a token may have been cut.
+        """
+        return hide_tokens(content, self.hide, is_cut=is_cut)
 
     def hide_target(self, target: bytes) -> bytes:
-        """A request target with a placeholder in the place of every token."""
+        """A request target with a placeholder in the place of every secret."""
         hidden = self.hide_text(target)
-        return hidden if hidden[:1] in (target[:1], b"") else b"/" + self._hide(target[1:])
+        return hidden if hidden[:1] in (target[:1], b"") else b"/" + self.hide(target[1:])
 
     def hide_fields(self, fields: Fields) -> list[Field]:
-        """Fields with placeholders in the place of tokens and of other credentials."""
-        return [(name, self._hide_value(name.lower(), value)) for name, value in fields]
+        """Fields with placeholders in the place of credentials."""
+        return [
+            (self.hide_name(name), self._hide_value(name.lower(), value)) for name, value in fields
+        ]
 
-    def reveal_text(self, text: bytes) -> bytes:
-        """A text with the secrets that were hidden, where their placeholders stand."""
-        return PLACEHOLDER.sub(lambda found: self._secrets.get(found[0], found[0]), text)
+    def hide_name(self, name: bytes) -> bytes:
+        """A name that should hold no token, and does if somebody made a mistake."""
+        return hide_tokens(name, self.hide)
 
-    def reveal_fields(self, fields: Fields) -> list[Field]:
-        """Fields with the secrets that were hidden, where their placeholders stand."""
-        return [(name, self.reveal_text(value)) for name, value in fields]
-
-    def _hide(self, secret: bytes) -> bytes:
+    def hide(self, secret: bytes) -> bytes:
+        """The placeholder of a secret, which stands for it from now on."""
+        # What is hidden already is not hidden twice: it would not come back whole.
+        secret = self.reveal_text(secret)
         if not secret:
             return secret
         placeholder = self._mask.placeholder(secret)
         self._secrets[placeholder] = secret
         return placeholder
 
+    def hide_value(self, value: bytes) -> bytes:
+        """The placeholder of a value of JSON that is no string: a string."""
+        value = self.reveal_text(value)
+        placeholder = b'"%b"' % self._mask.placeholder(b"JSON " + value)
+        self._secrets[placeholder] = value
+        return placeholder
+
+    def reveal_text(self, text: bytes) -> bytes:
+        """A text with the secrets that were hidden, where their placeholders stand."""
+        return _HIDDEN.sub(lambda found: self._reveal(found[0]), text)
+
+    def reveal_fields(self, fields: Fields) -> list[Field]:
+        """Fields with the secrets that were hidden, where their placeholders stand."""
+        return [(self.reveal_text(name), self.reveal_text(value)) for name, value in fields]
+
+    def _reveal(self, placeholder: bytes) -> bytes:
+        secret = self._secrets.get(placeholder)
+        if secret is None and placeholder[:1] == b'"':
+            return b'"%b"' % self._reveal(placeholder[1:-1])
+        return placeholder if secret is None else secret
+
     def _hide_value(self, name: bytes, value: bytes) -> bytes:
         if name in _AUTHORIZATIONS:
             match = _SCHEME_AND_REST.fullmatch(value)
             assert match is not None
-            return self.hide_text(match[1]) + self._hide(match[2])
-        if name in _SECRETS:
-            return self._hide(value)
+            return match[1] + self.hide(match[2])
         if name == b"cookie":
             return b";".join(self._hide_pairs(value.split(b";")))
         if name == b"set-cookie":
             pair, *attributes = value.split(b";")
             return b";".join([*self._hide_pairs([pair]), *map(self.hide_text, attributes)])
+        if PLACEHOLDER.fullmatch(name) is None and is_secret_name(name.decode("latin-1")):
+            return self.hide(value)
         return self.hide_text(value)
 
     def _hide_pairs(self, pairs: Sequence[bytes]) -> list[bytes]:
@@ -103,17 +175,20 @@ class Masked:
         hidden: list[bytes] = []
         for pair in pairs:
             name, equals, value = pair.partition(b"=")
-            hidden.append(self.hide_text(name) + equals + self._hide(value))
+            hidden.append(self.hide_text(name) + equals + self.hide(value))
         return hidden
 
 
-def _shows_token(hidden: bytes) -> bool:
-    """Whether a token is left once all escapes are taken out."""
+def _shows_secret(hidden: bytes) -> bool:
+    """Whether a secret is left once escapes are taken out, and those within them."""
     left: list[bytes] = []
 
-    def keep(token: bytes) -> bytes:
-        left.append(token)
+    def keep(secret: bytes) -> bytes:
+        left.append(secret)
         return b""
 
-    replace_tokens(unquote_to_bytes(hidden), keep)
-    return any(token and PLACEHOLDER.fullmatch(token) is None for token in left)
+    for _ in range(_ESCAPE_DEPTH):
+        hidden = unquote_to_bytes(hidden)
+        replace_tokens(hidden, keep)
+        replace_arguments(hidden, keep)
+    return any(secret and PLACEHOLDER.fullmatch(secret) is None for secret in left)

@@ -58,6 +58,8 @@ from route_addon.carry.flows import build_response
 from route_addon.carry.guard import Guard
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.mask import Mask, Masked
+from route_addon.carry.mask_content import hide_content, reveal_content
+from route_addon.carry.payloads import UnrecordedWebSocket
 from route_addon.carry.tunnel import Tunnel
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.carry.watch_flow import (
@@ -67,6 +69,7 @@ from route_addon.carry.watch_flow import (
     answer_state,
     build_answer,
     build_request,
+    hide_answer,
     hide_request,
     read_answer,
     read_fields,
@@ -82,6 +85,7 @@ from route_addon.carry.wire import Wire
 from route_addon.core.answers import SWITCHING_PROTOCOLS
 from route_addon.core.errors import InternalError, RouteError, Undecided
 from route_addon.core.httpcache import Use
+from route_addon.core.locations import PYOS
 from route_addon.core.messages import (
     Decision,
     Fields,
@@ -166,6 +170,10 @@ class WatchedExchange(Exchange):
         self._request_content = Kept(watch.limits.body_bytes)
         self._answer_content = Kept(watch.limits.body_bytes)
         self._shown_content: bytes | None = None
+        self._is_strict = False
+        """Whether its content may hold secrets that only their names give away."""
+        self._withheld = {"request_withheld": False, "answer_withheld": False}
+        """Whether content could not be read, and so is not kept: it may hold secrets."""
         self._own_answer: AnswerState | None = None
         self._tunnel: Tunnel | None = None
         self.flow = self._build_flow(head)
@@ -206,6 +214,7 @@ class WatchedExchange(Exchange):
     def _show(self, decision: Forward | Respond) -> None:
         """Let the flow say what was decided, and the guard know."""
         flow, guard = self.flow, self._watch.guard
+        self._is_strict |= decision.location is None or decision.location.upstream == PYOS
         if not self._is_head_asked:
             # A recording is judged at this time.
             flow.request.timestamp_start = self._now = self._now or time.time()
@@ -217,6 +226,7 @@ class WatchedExchange(Exchange):
             guard.stamp_relayed(flow, (decision.server.host, decision.server.port))
         else:
             flow.response = build_response(decision, self._sent.method)
+            hide_answer(flow.response, self._masked)
             self._own_answer = answer_state(flow.response)
             guard.stamp_answer(flow)
         evidence = build_evidence(decision, self._now, self.forward)
@@ -232,8 +242,7 @@ class WatchedExchange(Exchange):
     async def _ask_request(self, decision: Forward | Respond) -> Step:
         self._is_request_asked = True
         if self._spool is not None:
-            self._shown_content = self._request_content.join()
-            self.flow.request.data.content = self._shown_content
+            self._show_content()
         elif self.head.length == 0:
             self._shown_content = b""
         await self._fire(HttpRequestHook(self.flow))
@@ -254,6 +263,18 @@ class WatchedExchange(Exchange):
             return self._decide_again
         return partial(self._follow, decision)
 
+    def _show_content(self) -> None:
+        """Show the request's content, as far as it may be kept."""
+        content, request = self._request_content, self.flow.request
+        self._shown_content = request.data.content = hide_content(
+            self._masked,
+            content.join(),
+            request.data.headers.fields,
+            is_strict=self._is_strict,
+            is_cut=content.is_cut,
+        )
+        self._withheld["request_withheld"] = self._shown_content is None
+
     def _is_content_edited(self) -> bool:
         shown = self._shown_content
         if shown is None or self._request_content.is_cut:
@@ -265,10 +286,9 @@ class WatchedExchange(Exchange):
         self._is_edited = True
         self.forward = self._decided = None
         if self._is_content_edited():
-            content = self.flow.request.data.content or b""
+            content = self._take_content()
             self._close_spool()
             self._spool = self._relay.spools.hold(content) if content else None
-            self._shown_content = content
             self.head = self.head._replace(length=len(content))
         length = self._spool.size if self._spool is not None else self.head.length
         try:
@@ -280,6 +300,16 @@ class WatchedExchange(Exchange):
         hide_request(self.flow.request, self._masked)
         self._now = time.time()
         self._decide()
+
+    def _take_content(self) -> bytes:
+        """The content that somebody has written; the flow shows what may be kept of it."""
+        request = self.flow.request
+        written, fields = request.data.content or b"", request.data.headers.fields
+        content = reveal_content(self._masked, written, fields)
+        self._request_content = Kept(self._watch.limits.body_bytes)
+        self._request_content.add([content])
+        self._show_content()
+        return content
 
     def _admit(self, forward: Forward) -> None:
         if self._spool is not None:
@@ -400,9 +430,9 @@ class WatchedExchange(Exchange):
         await self._fire(HttpResponseHeadersHook(flow))
         if flow.response is not response and flow.response.raw_content is not None:
             return await self._replace_answer()
-        content = self._answer_content.join()
+        content: bytes | None = None
         if is_end:
-            flow.response.data.content = content
+            content = flow.response.data.content = self._hide_answer(response)
             flow.response.timestamp_end = time.time()
             await self._fire_last(HttpResponseHook(flow))
         else:
@@ -411,7 +441,8 @@ class WatchedExchange(Exchange):
             raise InternalError("an answer was taken away")
         head = read_answer(flow.response, head, shown, self._masked)
         if is_end and self._is_answer_edited(flow.response, content):
-            pieces = [flow.response.data.content or b""]
+            fields, written = flow.response.data.headers.fields, flow.response.data.content
+            pieces = [reveal_content(self._masked, written or b"", fields)]
             head = head._replace(length=len(pieces[0]))
         return partial(super()._send_answer, *head, pieces, is_end)
 
@@ -424,13 +455,26 @@ class WatchedExchange(Exchange):
         amend_evidence(self.flow, answered_by=ADDON)
         return await self._ask_whole_answer(_foreign(self.forward))
 
-    def _is_answer_edited(self, response: http.Response, content: bytes) -> bool:
+    def _hide_answer(self, response: http.Response) -> bytes | None:
+        """What may be kept of the answer's content, as far as it has come."""
+        content = self._answer_content
+        hidden = hide_content(
+            self._masked,
+            content.join(),
+            response.data.headers.fields,
+            is_strict=self._is_strict,
+            is_cut=content.is_cut,
+        )
+        self._withheld["answer_withheld"] = hidden is None
+        return hidden
+
+    def _is_answer_edited(self, response: http.Response, content: bytes | None) -> bool:
         """Whether somebody changed the content of an answer that is whole."""
         return (
             self._sent.method != b"HEAD"
             and response.status_code not in _BODILESS_STATUS
             and not self._answer_content.is_cut
-            and (response.data.content or b"") != content
+            and (response.data.content or b"") != (content or b"")
         )
 
     async def _hold_head(self) -> None:
@@ -456,7 +500,7 @@ class WatchedExchange(Exchange):
     async def _ask_end(self, pieces: list[bytes]) -> Step:
         flow = self.flow
         if flow.response is not None:
-            flow.response.data.content = self._answer_content.join()
+            flow.response.data.content = self._hide_answer(flow.response)
             flow.response.timestamp_end = time.time()
         self._settle()
         self._is_told = True
@@ -496,7 +540,8 @@ class WatchedExchange(Exchange):
         flow.response = response = build_answer(head, self._masked, time.time())
         response.data.content = b""
         shown = response.copy()
-        flow.websocket = WebSocketData()
+        is_recorded = self._watch.limits.record_payloads
+        flow.websocket = WebSocketData() if is_recorded else UnrecordedWebSocket()
         await self._fire(HttpResponseHeadersHook(flow))
         if flow.response is not None and flow.response.status_code != SWITCHING_PROTOCOLS:
             flow.websocket = None
@@ -513,7 +558,8 @@ class WatchedExchange(Exchange):
 
     def _open_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
         values = [value for name, value in fields if name.lower() == b"sec-websocket-extensions"]
-        copy = WebSocketCopy(self.flow, b",".join(values), self._watch.limits, self._watch.run)
+        watch = self._watch
+        copy = WebSocketCopy(self.flow, b",".join(values), watch.limits, watch.run, watch.mask)
         self._open_tunnel_by(partial(self._make_tunnel, copy), fields, connection, data)
         self._is_done = True
 
@@ -670,7 +716,7 @@ class WatchedExchange(Exchange):
         """Let the flow say all that is known, before it is shown for the last time."""
         flow, content = self.flow, self._request_content
         if self._shown_content is None and content.size:
-            flow.request.data.content = content.join()
+            self._show_content()
         amend_evidence(
             flow,
             request_bytes=content.size,
@@ -678,6 +724,7 @@ class WatchedExchange(Exchange):
             request_cut=content.is_cut,
             answer_cut=self._answer_content.is_cut,
             timings=measure(flow, time.time()),
+            **self._withheld,
         )
 
 

@@ -115,9 +115,9 @@ def build_request(head: RequestHead, masked: Masked, now: float) -> http.Request
     return http.Request(
         host=named.host.decode("ascii") if named is not None else "",
         port=(named.port if named is not None else None) or head.peer.port,
-        method=head.method,
+        method=masked.hide_name(head.method),
         scheme=scheme,
-        authority=head.authority or authority,
+        authority=masked.hide_name(head.authority or b"") or authority,
         path=path,
         http_version=b"HTTP/2.0" if head.version == HTTP_2 else head.version,
         headers=http.Headers(fields),
@@ -161,16 +161,17 @@ def read_request(
     data = request.data
     fields = masked.reveal_fields(data.headers.fields)
     check_fields(fields)
-    path = masked.reveal_text(data.path)
-    if _UNSENDABLE.search(path + data.authority) is not None:
+    path, method = masked.reveal_text(data.path), masked.reveal_text(data.method)
+    authority = masked.reveal_text(data.authority)
+    if _UNSENDABLE.search(path + authority) is not None:
         raise BadTarget("edited")
     is_http2 = sent.version == HTTP_2
-    is_absolute = data.authority and not is_http2
-    changes_head = (data.method == b"HEAD") != (sent.method == b"HEAD")
+    is_absolute = authority and not is_http2
+    changes_head = (method == b"HEAD") != (sent.method == b"HEAD")
     return sent._replace(
-        method=sent.method if changes_head else data.method,
-        target=b"%b://%b%b" % (data.scheme, data.authority, path) if is_absolute else path,
-        authority=(data.authority or None) if is_http2 else None,
+        method=sent.method if changes_head else method,
+        target=b"%b://%b%b" % (data.scheme, authority, path) if is_absolute else path,
+        authority=(authority or None) if is_http2 else None,
         fields=fields,
         length=length,
     )
@@ -179,8 +180,15 @@ def read_request(
 def hide_request(request: http.Request, masked: Masked) -> None:
     """Hide what somebody has written into a flow's request: a token of their own, say."""
     data = request.data
+    data.method = masked.hide_name(data.method)
+    data.authority = masked.hide_name(data.authority)
     data.path = masked.hide_target(data.path)
     data.headers = http.Headers(masked.hide_fields(data.headers.fields))
+
+
+def hide_answer(response: http.Response, masked: Masked) -> None:
+    """Hide what an answer of ours says of its request: a redirect names its target."""
+    response.headers = http.Headers(masked.hide_fields(response.data.headers.fields))
 
 
 def check_fields(fields: Fields) -> None:

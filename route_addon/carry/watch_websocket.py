@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mitmproxy import ctx, http
 from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebsocketMessageHook
-from mitmproxy.websocket import WebSocketMessage
+from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import (
     CloseReason,
@@ -31,6 +31,7 @@ from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.limits import WatchLimits
+from route_addon.carry.mask import Mask
 from route_addon.carry.tunnel import Tunnel
 from route_addon.carry.wire import Wire
 
@@ -140,12 +141,20 @@ class WebSocketCopy:
         extensions: The value of the answer's Sec-WebSocket-Extensions.
         limits: How much is kept.
         run: Runs the hooks' work.
+        mask: Makes the placeholders of tokens in messages.
     """
 
     def __init__(
-        self, flow: http.HTTPFlow, extensions: bytes, limits: WatchLimits, run: Runner
+        self,
+        flow: http.HTTPFlow,
+        extensions: bytes,
+        limits: WatchLimits,
+        run: Runner,
+        mask: Mask,
     ) -> None:
         self._flow = flow
+        self._websocket = flow.websocket
+        self._mask = mask
         self._limits = limits
         self._run = run
         self._is_compressed = False
@@ -251,14 +260,18 @@ class WebSocketCopy:
 
     def _note_close(self, frame: Frame, from_client: bool) -> None:
         if self._close is None and isinstance(frame.payload, tuple):
-            self._close = (from_client, int(frame.payload[0]), frame.payload[1])
+            code, reason = frame.payload
+            hidden = self._mask.hide_message((reason or "").encode())
+            self._close = (from_client, int(code), hidden.decode())
 
     def _keep(self, opcode: Opcode, side: _Side, from_client: bool) -> None:
         """A message is whole: it waits to be shown, if it is not too old by then."""
-        self._seen["cut"] += side.is_cut
-        message = WebSocketMessage(opcode, from_client, side.take())
+        is_cut, content = side.is_cut, side.take()
+        hidden = self._mask.hide_message(content, is_cut=is_cut)
+        message = WebSocketMessage(opcode, from_client, hidden)
+        self._seen["cut"] += is_cut
         self._seen["messages"] += 1
-        self._seen["bytes"] += len(message.content)
+        self._seen["bytes"] += len(content)
         self._waiting.append(message)
         self._waiting_bytes += len(message.content)
         limits = self._limits
@@ -283,9 +296,9 @@ class WebSocketCopy:
         self._is_showing = False
 
     async def _show_end(self) -> None:
-        flow, websocket = self._flow, self._flow.websocket
+        flow, websocket = self._flow, self._restore()
         self._note_seen()
-        if websocket is not None and self._close is not None:
+        if self._close is not None:
             websocket.timestamp_end = time.time()
             websocket.closed_by_client, websocket.close_code, websocket.close_reason = self._close
         await self._tell(WebsocketEndHook(flow))
@@ -294,10 +307,7 @@ class WebSocketCopy:
 
     def _add(self, message: WebSocketMessage) -> None:
         """Keep a message in the flow; the oldest leave."""
-        websocket = self._flow.websocket
-        if websocket is None:
-            return
-        messages, limits = websocket.messages, self._limits
+        messages, limits = self._restore().messages, self._limits
         messages.append(message)
         del messages[: max(0, len(messages) - limits.history_messages)]
         self._kept_bytes += len(message.content)
@@ -305,6 +315,12 @@ class WebSocketCopy:
             self._kept_bytes = sum(len(kept.content) for kept in messages)
             while len(messages) > 1 and self._kept_bytes > limits.history_bytes:
                 self._kept_bytes -= len(messages.pop(0).content)
+
+    def _restore(self) -> WebSocketData:
+        """The flow's own: a flow that somebody reverts to what it was gets another."""
+        assert self._websocket is not None
+        self._flow.websocket = self._websocket
+        return self._websocket
 
     async def _tell(self, hook: WebsocketMessageHook | WebsocketEndHook) -> None:
         """Fire a hook. An intercept cannot hold what has passed: it is over at once."""

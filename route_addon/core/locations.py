@@ -25,6 +25,8 @@ type Body = Literal["drop", "collect", "stream"]
 
 POD = "pod"
 """The upstream whose server a token names."""
+PYOS = "pyos"
+"""The upstream that passwords and tokens are given to, and that makes them."""
 HERE = "here"
 """The upstream of answers that are made here."""
 

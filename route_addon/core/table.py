@@ -18,6 +18,7 @@ from route_addon.core.locations import (
     PLACEHOLDER,
     POD,
     PREFIX,
+    PYOS,
     BadLocation,
     Body,
     Headers,
@@ -115,10 +116,10 @@ ROWS: Final = (
         "stream",
     ),
     Row("/container/{port}", PATTERN, "pod:{port}", _HC, body="stream"),
-    Row("/API/composer/launchdesktop", EXACT, "pyos", answer_within=600),
-    Row("/API/manager/image", PREFIX, "pyos", body_limit=16 * MIB, answer_within=360),
+    Row("/API/composer/launchdesktop", EXACT, PYOS, answer_within=600),
+    Row("/API/manager/image", PREFIX, PYOS, body_limit=16 * MIB, answer_within=360),
     *(
-        Row(prefix, PREFIX, "pyos", answer_within=360)
+        Row(prefix, PREFIX, PYOS, answer_within=360)
         for prefix in ("/API", "/status", "/moauth", "/fauth", "/gauth", "/oauth", "/autologin")
     ),
     Row("/console", PREFIX, "console", path="prefix replaced"),

@@ -54,6 +54,13 @@ def test_an_exception(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[0].exc_info is None
 
 
+@pytest.mark.usefixtures("hidden")
+def test_secret_arguments(caplog: pytest.LogCaptureFixture) -> None:
+    """Those of OAuth are no tokens by their shape."""
+    logger.warning("GET /oauth?code=%s&b=1 from %s", "4/0Ab", "http://h/?state=xyz")
+    assert caplog.messages == ["GET /oauth?code=[secret]&b=1 from http://h/?state=[secret]"]
+
+
 def test_a_message_without_a_token() -> None:
     """Nothing else is changed."""
     record = RedactedRecord("x", logging.INFO, __file__, 1, "%s of %d", ("a.b.c", 3), None)

@@ -12,6 +12,7 @@ from tests.minting import mint
 TOKEN = mint()
 MASK = Mask(b"k" * 32)
 HIDDEN = MASK.placeholder(TOKEN)
+ABC = MASK.placeholder(b"abc")
 ESCAPED = TOKEN.replace(b".", b"%2E")
 
 
@@ -61,6 +62,17 @@ def test_placeholder_is_found_where_a_token_is() -> None:
         pytest.param(b"/container/%b/80/" % TOKEN, b"/container/%b/80/" % HIDDEN, id="the path"),
         pytest.param(b"http://h/%b" % TOKEN, b"http://h/%b" % HIDDEN, id="absolute"),
         pytest.param(b"/w?" + ESCAPED, b"/w?" + MASK.placeholder(ESCAPED), id="with escaped dots"),
+        pytest.param(b"/x?code=abc&b=1", b"/x?code=%b&b=1" % ABC, id="an OAuth code"),
+        pytest.param(b"/x?b=1&STATE=abc", b"/x?b=1&STATE=%b" % ABC, id="an OAuth state"),
+        pytest.param(b"/x?b=1;state=abc#c", b"/x?b=1;state=%b#c" % ABC, id="after a semicolon"),
+        pytest.param(b"/x#access_token=abc", b"/x#access_token=%b" % ABC, id="in a fragment"),
+        pytest.param(b"/x?password=abc", b"/x?password=%b" % ABC, id="a password"),
+        pytest.param(b"/x?code=&estate=1", b"/x?code=&estate=1", id="no secret"),
+        pytest.param(
+            b"/x?to=http%3A%2F%2Fh%2F%3Fcode%3Dabc&b",
+            b"/x?to=http%%3A%%2F%%2Fh%%2F%%3Fcode%%3D%b&b" % ABC,
+            id="in a URL that is an argument",
+        ),
     ],
 )
 def test_targets(target: bytes, expected: bytes) -> None:
@@ -104,12 +116,89 @@ def test_token_that_escapes_hide() -> None:
             b"a=%b; Path=/; HttpOnly" % MASK.placeholder(b"b"),
             id="a cookie that is set",
         ),
+        pytest.param(b"Authorization", b"abc", ABC, id="no scheme"),
+        pytest.param(b"Authorization", b"a b", MASK.placeholder(b"a b"), id="an unknown scheme"),
+        pytest.param(b"AbcDesktopUserCert", b"abc", ABC, id="a client's certificate"),
+        pytest.param(b"X-Auth-Token", b"abc", ABC, id="a name that says it"),
         pytest.param(b"Referer", b"http://h/?" + TOKEN, b"http://h/?" + HIDDEN, id="a Referer"),
+        pytest.param(
+            b"Referer", b"http://h/?a&code=abc", b"http://h/?a&code=" + ABC, id="its arguments"
+        ),
+        pytest.param(
+            b"Location", b"/?state=abc&b=1", b"/?state=%b&b=1" % ABC, id="where to go next"
+        ),
+        pytest.param(b"Refresh", b"0; url=/?state=abc", b"0; url=/?state=" + ABC, id="and when"),
     ],
 )
 def test_fields(name: bytes, value: bytes, expected: bytes) -> None:
     """Credentials are hidden by their place, tokens in any."""
     assert expected == hide(name, value)
+
+
+def test_names_hide_tokens_too() -> None:
+    """Of fields, should somebody mistake one for the other."""
+    masked = Masked(MASK)
+    hidden = masked.hide_fields([(TOKEN, b"x")])
+    assert hidden == [(HIDDEN, b"x")]
+    assert masked.reveal_fields(hidden) == [(TOKEN, b"x")]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(b"/x?c%6fde=abc", id="an escaped name"),
+        pytest.param(b"/x?to=http%253A%252F%252Fh%252F%253Fcode%253Dabc", id="escaped escapes"),
+    ],
+)
+def test_arguments_that_escapes_hide(target: bytes) -> None:
+    """A target that shows them once its escapes are taken out is hidden whole."""
+    masked = Masked(MASK)
+    hidden = masked.hide_target(target)
+    assert b"abc" not in hidden
+    assert masked.reveal_text(hidden) == target
+
+
+def test_what_is_hidden_is_not_hidden_twice() -> None:
+    """Or it would come back as a placeholder: a flow may be edited more than once."""
+    masked = Masked(MASK)
+    fields = [(b"Authorization", b"Bearer " + TOKEN), (b"Cookie", b"a=b"), (b"X-API-Key", b"c")]
+    hidden = masked.hide_fields(fields)
+    assert masked.hide_fields(hidden) == hidden
+    target = masked.hide_target(b"/x?jwt_token=%b&code=d" % TOKEN)
+    assert masked.hide_target(target) == target
+    longer = masked.hide(hidden[0][1] + b"!")
+    assert masked.reveal_text(longer) == b"Bearer " + TOKEN + b"!"
+
+
+def test_value_that_is_no_string() -> None:
+    """Its placeholder is a string of JSON; what it stood for comes back without the quotes."""
+    masked = Masked(MASK)
+    number, string = masked.hide_value(b"7"), b'"%b"' % masked.hide(b"7")
+    assert number != string
+    assert number[:1] == number[-1:] == b'"'
+    assert masked.reveal_text(number + string) == b'7"7"'
+    assert masked.hide_value(number) == number
+    assert Masked(MASK).reveal_text(number) == number
+
+
+@pytest.mark.parametrize(
+    ("content", "is_cut", "expected"),
+    [
+        pytest.param(b"a %b b" % TOKEN, False, b"a %b b" % HIDDEN, id="a token"),
+        pytest.param(b"x?Jwt_Token=abc", False, b"x?Jwt_Token=" + ABC, id="an argument"),
+        pytest.param(bytes(range(256)) * 9, True, bytes(range(256)) * 9, id="any bytes"),
+        pytest.param(b"a eyJhb.c", False, b"a eyJhb.c", id="the beginning of one"),
+        pytest.param(
+            b"a eyJhb.c", True, b"a " + MASK.placeholder(b"eyJhb.c"), id="what was cut of one"
+        ),
+    ],
+)
+def test_content(content: bytes, is_cut: bool, expected: bytes) -> None:
+    """Tokens are hidden in it, those that were cut among them, and come back."""
+    masked = Masked(MASK)
+    assert masked.hide_content(content, is_cut=is_cut) == expected
+    assert masked.reveal_text(expected) == content
+    assert MASK.hide_message(content, is_cut=is_cut) == expected
 
 
 def test_another_exchange_reveals_nothing() -> None:

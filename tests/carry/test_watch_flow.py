@@ -14,8 +14,10 @@ from route_addon.carry.watch_flow import (
     build_answer,
     build_request,
     default_reason,
+    hide_answer,
     hide_request,
     read_answer,
+    read_fields,
     read_own_answer,
     read_request,
     request_state,
@@ -24,7 +26,7 @@ from route_addon.core.errors import BadField, BadTarget, InternalError, RouteErr
 from route_addon.core.framing import CHUNKED
 from route_addon.core.messages import HTTP_2, HTTP_10, RequestHead, Respond
 from tests.core.heads import make_head
-from tests.hosting import make_client, make_flow
+from tests.hosting import answer, make_client, make_flow
 from tests.minting import NOW, mint
 
 TOKEN = mint()
@@ -149,6 +151,38 @@ def test_token_that_somebody_wrote_is_hidden() -> None:
     hide_request(request, masked)
     assert TOKEN not in request.data.path + request.data.headers.fields[-1][1]
     assert read_request(request, head, masked, 0) == read
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(make_head(method=TOKEN), id="the method"),
+        pytest.param(make_head(version=HTTP_2, authority=TOKEN, host=None), id="the authority"),
+        pytest.param(make_head(b"http://%b/" % TOKEN), id="of the target"),
+        pytest.param(make_head(b"/", (TOKEN, b"x")), id="a field's name"),
+    ],
+)
+def test_misplaced_token_is_hidden(head: RequestHead) -> None:
+    """Wherever a client has put it; and it is read back."""
+    request, masked = show(head)
+    data = request.data
+    shown = data.method + data.authority + data.path + repr(data.headers.fields).encode()
+    assert TOKEN not in shown
+    assert read_request(request, head, masked, 0) == head._replace(fields=list(head.fields))
+    hide_request(request, masked)
+    assert shown == data.method + data.authority + data.path + repr(data.headers.fields).encode()
+
+
+def test_own_answer_shows_no_secret() -> None:
+    """A redirect says again what was asked for."""
+    target = b"https://desk.example/filer?jwt_token=%b&code=abc" % TOKEN
+    response = answer(make_flow(), 308, (b"Location", target))
+    masked = Masked(Mask())
+    hide_answer(response, masked)
+    shown = response.data.headers.fields[0][1]
+    assert TOKEN not in shown
+    assert b"abc" not in shown
+    assert read_fields(response, masked) == [(b"Location", target)]
 
 
 ANSWER = AnswerHead(200, b"Fine", [(b"X", b"1"), (b"Set-Cookie", b"a=b")], 3)

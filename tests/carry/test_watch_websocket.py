@@ -18,8 +18,10 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.limits import WatchLimits
+from route_addon.carry.mask import Mask
 from route_addon.carry.watch_websocket import WebSocketCopy
 from tests.hosting import make_flow, make_host
+from tests.minting import mint
 
 DEFLATE = b"permessage-deflate"
 
@@ -51,7 +53,9 @@ class Scene:
         self.flow.websocket = WebSocketData()
         self.flow.metadata[EVIDENCE] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.copy = WebSocketCopy(self.flow, extensions, limits or WatchLimits(), self._run)
+        self.copy = WebSocketCopy(
+            self.flow, extensions, limits or WatchLimits(), self._run, Mask(b"k" * 32)
+        )
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
@@ -128,6 +132,39 @@ async def test_messages_in_any_pieces(deflate: bool, step: int, host: Any) -> No
         scene.copy.receive(data[start : start + step], from_client=True)
     await scene.settle()
     assert scene.kept == [content, b"b"]
+
+
+async def test_tokens_are_hidden(host: Any) -> None:
+    """In messages, in those that are cut, and in the reason of a close."""
+    token = mint()
+    scene = Scene(limits=WatchLimits(history_bytes=len(token) // 2 + 20))
+    client = frames()
+    scene.copy.receive(bytes(client.send_data(b"jwt_token=abc", True)), from_client=True)
+    scene.copy.receive(bytes(client.send_data(b"a " + token, True)), from_client=True)
+    scene.copy.receive(bytes(client.close(4001, "jwt_token=abc")), from_client=True)
+    scene.copy.end(by_client=True)
+    await scene.settle()
+    websocket = scene.flow.websocket
+    assert websocket is not None
+    whole, cut = scene.kept
+    assert whole.startswith(b"jwt_token=hidden.")
+    assert cut.startswith(b"a hidden.")
+    assert len(cut) == len(b"a hidden.0123456789abcdef.token")
+    assert websocket.close_reason == whole.decode()
+
+
+async def test_flow_that_is_reverted_goes_on(scene: Scene) -> None:
+    """mitmproxy gives it another WebSocket then, which nobody holds to the bounds."""
+    client = frames()
+    scene.copy.receive(bytes(client.send_data(b"a", True)), from_client=True)
+    await scene.settle()
+    websocket = scene.flow.websocket
+    scene.flow.websocket = WebSocketData()
+    scene.copy.receive(bytes(client.send_data(b"b", True)), from_client=True)
+    scene.copy.end(by_client=True)
+    await scene.settle()
+    assert scene.flow.websocket is websocket
+    assert scene.kept == [b"a", b"b"]
 
 
 async def test_close_is_noted(scene: Scene) -> None:
