@@ -34,7 +34,7 @@ SERVICES = {
 POD = "10.1.2.3"
 """The user's pod."""
 ADMINISTRATOR = "10.9.9.9"
-FILE_SERVICE, WEBSOCKIFY = 29783, 6081
+FILE_SERVICE, WEBSOCKIFY, METRICS = 29783, 6081, 9145
 WHAT_A_CLUSTER_KNOWS = {
     "NODE_NAME": "node-9",
     "POD_NAME": "router-od-0",
@@ -228,6 +228,10 @@ def test_hardened(
         upload = b"0123456789" * 100_000
         assert cluster.ask(b"/filer/x", _token(), body=upload) == b"file service"
         assert cluster.backends["file service"].request.body == upload
+        with cluster.others.joined(), Client((ROUTER, METRICS)) as client:
+            metrics = client.ask(build_request(b"/metrics"))
+        assert metrics.status == 200
+        assert b'location="/filer"' in metrics.body
         assert container.can_write("/tmp")
         assert not container.can_write("/opt")
         assert "Traceback" not in container.log
