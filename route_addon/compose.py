@@ -8,10 +8,13 @@ from mitmproxy import ctx
 from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
 from route_addon.debug.commands import Commands
+from route_addon.debug.explain_commands import ExplainCommands
+from route_addon.debug.history import History
 from route_addon.debug.judge import Judge
 from route_addon.debug.loading import Loading
 from route_addon.debug.record import Recorder
 from route_addon.debug.views.desktop_token import DesktopToken
+from route_addon.debug.views.explanation import ExplanationView
 from route_addon.debug.views.registration import Views
 from route_addon.debug.views.rfb import Rfb
 from route_addon.debug.views.signalling import Signalling
@@ -25,9 +28,9 @@ class Composition:
 
     name = "route_addon"
 
-    def __init__(self, route: RouteAddon, *others: object) -> None:
+    def __init__(self, route: RouteAddon, *addons: object) -> None:
         self.route = route
-        self.addons = [route, *others]
+        self.addons = [route, *addons]
 
 
 def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Composition:
@@ -39,12 +42,21 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
     """
     guard = ctx.master.addons.get(Guard.name)
     route = RouteAddon(guard if isinstance(guard, Guard) else Guard(sockets), worker)
-    views = Views([DesktopToken(lambda: route.router), Rfb(), Terminal(), Signalling()])
     return Composition(
         route,
         Judge(lambda: route.router),
-        Commands(lambda: route.relay),
-        views,
+        Commands(route),
+        ExplainCommands(lambda: route.router, route.watch.mask),
+        History(),
+        Views(
+            [
+                ExplanationView(lambda: route.router, route.watch.mask),
+                DesktopToken(lambda: route.router),
+                Rfb(),
+                Terminal(),
+                Signalling(),
+            ]
+        ),
         Recorder(worker),
         Observing(route),
         Loading(),

@@ -24,9 +24,17 @@ def options_table() -> str:
 
 def locations_table(locations: Iterable[Location]) -> str:
     """Locations, as a Markdown table."""
-    rows = [
+    names, rows = location_rows(locations)
+    return markdown_table(names, [(f"`{row[0]}`", *row[1:]) for row in rows])
+
+
+def location_rows(
+    locations: Iterable[Location],
+) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Locations, as the columns' names and the rows of a table."""
+    rows: list[Sequence[str]] = [
         (
-            f"`{location.location}`",
+            location.location,
             location.kind,
             _upstream(location),
             ", ".join(location.token) or "-",
@@ -40,7 +48,22 @@ def locations_table(locations: Iterable[Location]) -> str:
         for location in locations
     ]
     names = ("location", "kind", "upstream", "token from", "path sent", "Host sent", "headers")
-    return markdown_table((*names, "body", "body limit", "answer within"), rows)
+    return (*names, "body", "body limit", "answer within"), rows
+
+
+def text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of text in columns, for whoever reads it as it is.
+
+    Args:
+        names: The columns' names.
+        rows: As many cells each.
+    """
+    lines = [names, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -50,7 +50,7 @@ async def test_views_come_and_go(host: Any) -> None:
     """Views are there while the script is, once each, and those of the script that was reloaded."""
     host.options.update(server=False)
     without = set(contentviews.registry)
-    names = {"desktop token", "rfb", "terminal", "signalling"}
+    names = {"route", "desktop token", "rfb", "terminal", "signalling"}
     first = build_addon()
     host.master.addons.add(first)
     assert set(contentviews.registry) - without == names

@@ -128,6 +128,7 @@ class Caching:
             if not self._has_waited and self._join(resume):
                 return None
             self._fill = cache.fills.lead(request.key, time.monotonic())
+        cache.store.counters.misses += 1
         return self._ask(verdict)
 
     def _join(self, resume: Callable[[], None]) -> bool:

@@ -35,6 +35,8 @@ class Counters:
 
     hits: int = 0
     """Requests answered from the store."""
+    misses: int = 0
+    """Requests that went to the upstream: for an answer, or to ask whether ours is still good."""
     stored: int = 0
     evicted: int = 0
     """Answers that left to make room."""

@@ -79,6 +79,10 @@ class TargetMap:
             del self._entries[token]
         return len(tokens)
 
+    def hosts(self) -> list[str]:
+        """The targets of all entries, each once, in order."""
+        return sorted({entry.host for _, entry in self._entries.values()})
+
     def clear(self) -> None:
         """Drop all entries."""
         self._entries.clear()

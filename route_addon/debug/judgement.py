@@ -36,14 +36,13 @@ def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
         router: Decides.
         now: The time to judge it at, in seconds since the epoch.
     """
-    said = _said(flow)
-    head = read_head(flow, _recorded_id(said))
+    head = read_head(flow, recorded_id(flow))
     try:
         head = check_head(head)
     except RouteError as error:
         return router.refuse(head, error)
     router = Router(router.rules, TargetMap(1, 0))
-    decision = router.decide(head, now, _recorded_verdict(flow, said))
+    decision = router.decide(head, now, recorded_verdict(flow))
     if isinstance(decision, Verify):
         decision = router.decide(head, now, router.verify(decision.token, now))
     return decision
@@ -60,14 +59,16 @@ def _said(flow: http.HTTPFlow) -> dict[object, object]:
     return evidence if isinstance(evidence, dict) else {}
 
 
-def _recorded_id(said: dict[object, object]) -> bytes:
-    recorded = said.get("request_id")
+def recorded_id(flow: http.HTTPFlow) -> bytes:
+    """The identifier that a flow was given; a fresh one where none is known."""
+    recorded = _said(flow).get("request_id")
     return recorded.encode("ascii") if isinstance(recorded, str) else make_request_id()
 
 
-def _recorded_verdict(flow: http.HTTPFlow, said: dict[object, object]) -> Verdict | None:
+def recorded_verdict(flow: http.HTTPFlow) -> Verdict | None:
+    """What is known of a flow's token without looking at it; None where nobody has decided it."""
     verdict = read_verdict(flow)
     is_of_token = verdict is not None and not isinstance(verdict.outcome, _OF_NO_TOKEN)
-    if is_of_token or not said:
+    if is_of_token or not _said(flow):
         return verdict
     return Verdict(None, TokenUnrecorded())

@@ -46,7 +46,7 @@ class Comparison(NamedTuple):
         decision = self.recorded or self.anew
         yield f"{self.verdict:9} {number:4}  {self.request}  {show(decision.describe())}"
         for difference in self.differences:
-            yield from _lines_of(difference)
+            yield from (f"{'':14}{line}" for line in show_difference(difference))
 
     def describe(self) -> str:
         """The same in one line, for a flow's comment."""
@@ -54,13 +54,13 @@ class Comparison(NamedTuple):
         return f"{self.verdict} in {show(names)}; now {show(self.anew.describe())}"
 
 
-def _lines_of(difference: Difference) -> Iterator[str]:
+def show_difference(difference: Difference) -> Iterator[str]:
     """What is gone, and what has come."""
     name = show(difference.name)
     label = "" if name == "decision" else f"{name.removesuffix(':')}: "
     for sign, value in (("-", difference.recorded), ("+", difference.anew)):
         if value is not None:
-            yield f"{'':14}{sign} {label}{show(value)}"
+            yield f"{sign} {label}{show(value)}"
 
 
 def show(text: str) -> str:

@@ -117,6 +117,15 @@ def test_clear() -> None:
     assert targets.get(b"a", 1000.0) is None
 
 
+def test_hosts() -> None:
+    """Each target is named once, however many tokens it has."""
+    targets = TargetMap(10, 600)
+    targets.put(b"a", Verified("10.0.0.2", 1420.0), 1000.0)
+    targets.put(b"b", POD, 1000.0)
+    targets.put(b"c", POD, 1000.0)
+    assert targets.hosts() == ["10.0.0.1", "10.0.0.2"]
+
+
 def test_forget() -> None:
     """The tokens of one target leave, and no other does."""
     targets = TargetMap(10, 600)

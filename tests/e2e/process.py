@@ -202,6 +202,7 @@ class Router:
             termios.tcsetwinsize(its, (40, 160))
             self._process = self.command.start(stdin=its, stdout=its, stderr=its)
             os.close(its)
+            self._terminal = own
             stream: IO[bytes] = os.fdopen(own, "rb", buffering=0)
         else:
             self._process = self.command.start(
@@ -281,6 +282,10 @@ class Router:
             connection.close()
             raise
         return opened
+
+    def type(self, text: str) -> None:
+        """Type at its terminal."""
+        os.write(self._terminal, text.encode())
 
     def run_inside(self, code: str) -> str:
         """Run code inside mitmproxy, where ``ctx`` is mitmproxy's.

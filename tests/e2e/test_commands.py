@@ -1,5 +1,6 @@
 """The commands, as mitmproxy calls them."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -29,9 +30,12 @@ def router(
 
 
 def call(router: Router, *words: str) -> str:
-    """What a command returns."""
+    """What a command returns, a line for each of a sequence."""
     return router.run_inside(
-        f"result = ctx.master.commands.call_strings({words[0]!r}, {words[1:]!r})"
+        f"""
+        answer = ctx.master.commands.call_strings({words[0]!r}, {words[1:]!r})
+        result = answer if isinstance(answer, str) else "\\n".join(answer)
+        """
     )
 
 
@@ -49,8 +53,11 @@ def test_cache_and_purge(router: Router, fleet: Fleet) -> None:
     fleet.website.play(FRESH)
     for path in (b"/a/b", b"/a/c", b"/d", b"/d"):
         router.ask(build_request(path))
-    assert "3 answers" in call(router, "route.cache")
-    assert "1 hits, 3 stored" in call(router, "route.cache")
+    answers = call(router, "route.cache").splitlines()[1]
+    assert answers.startswith("answers: 3, ")
+    told = re.search("; 1 hits, ([0-9]+) misses \\(([0-9.]+) % hits\\), 3 stored, ", answers)
+    assert told is not None, answers
+    assert float(told[2]) == round(100 / (1 + int(told[1])), 1)
     assert call(router, "route.cache.purge", "/a") == "2 answers forgotten"
     assert call(router, "route.cache.purge") == "1 answers forgotten"
     assert "must be a path" in call(router, "route.cache.purge", "a")

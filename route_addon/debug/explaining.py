@@ -1,0 +1,94 @@
+"""Explanations of flows, and of requests that nobody has sent.
+
+A flow keeps a placeholder in the place of its token. So of the token it is told what was found
+when the flow was decided; it is verified again only where the flow came from elsewhere, with the
+token in it, and there are keys.
+"""
+
+from typing import Final, NamedTuple
+
+from mitmproxy import http
+
+from route_addon.carry.evidence import EVIDENCE, Evidence
+from route_addon.carry.flows import check_head, read_head
+from route_addon.carry.mask import PLACEHOLDER, Mask, Masked
+from route_addon.core.errors import RouteError
+from route_addon.core.explain import Explanation, explain
+from route_addon.core.messages import RequestHead
+from route_addon.core.recorded import BadRecord, Recorded
+from route_addon.core.router import Router, Verdict
+from route_addon.core.steps import Step
+from route_addon.core.witness import Known
+from route_addon.core.wording import describe_error
+from route_addon.debug.judgement import recorded_id, recorded_time, recorded_verdict
+from route_addon.debug.replay import read_recorded
+
+_AS_RECORDED: Final = "as recorded: there is no key to verify it with"
+_NOT_AGAIN: Final = "the flow keeps a placeholder of the token, so it is not verified again"
+
+
+class Case(NamedTuple):
+    """A request to explain."""
+
+    head: RequestHead
+    now: float
+    """The time to judge it at, in seconds since the epoch."""
+    evidence: Evidence
+    """What became of it; empty where nothing has."""
+    verdict: Verdict | None = None
+    """What is known of its token without looking at it."""
+    recorded: Recorded | None = None
+    """The decision that was taken then."""
+
+
+def read_case(flow: http.HTTPFlow) -> Case:
+    """The request of a flow, live, ended or recorded."""
+    found = flow.metadata.get(EVIDENCE)
+    try:
+        recorded = read_recorded(flow)
+    except BadRecord:
+        recorded = None
+    return Case(
+        read_head(flow, recorded_id(flow)),
+        recorded_time(flow),
+        found if isinstance(found, dict) else {},
+        recorded_verdict(flow),
+        recorded,
+    )
+
+
+def explain_case(case: Case, router: Router, mask: Mask) -> Explanation:
+    """Decide a request by the rules in force, and say why.
+
+    Args:
+        case: The request.
+        router: The router in force.
+        mask: Makes the placeholders.
+    """
+    try:
+        head = check_head(case.head)
+    except RouteError as error:
+        step = Step("framing", "refused", describe_error(error))
+        return Explanation(router.refuse(case.head, error), (step,))
+    return explain(router, head, case.now, Masked(mask), _find_known(case, router))
+
+
+def _find_known(case: Case, router: Router) -> Known | None:
+    """What is known of the token without looking at it; None where it is there to look at."""
+    if case.verdict is None:
+        return None
+    values = [case.head.target, *(value for _, value in case.head.fields)]
+    if any(map(PLACEHOLDER.search, values)):
+        how = "from the cache then" if case.evidence.get("token_cached") else "as found then"
+        return Known(_detailed(case.verdict, case.evidence), f"{how}; {_NOT_AGAIN}")
+    if router.rules.keys.signing:
+        return None
+    return Known(_detailed(case.verdict, case.evidence), _AS_RECORDED)
+
+
+def _detailed(verdict: Verdict, evidence: Evidence) -> Verdict:
+    """A refusal, with what was told of it."""
+    outcome, detail = verdict.outcome, evidence.get("detail")
+    if isinstance(outcome, RouteError) and outcome.slug == evidence.get("slug") and detail:
+        return Verdict(None, type(outcome)(str(detail)))
+    return verdict
