@@ -59,34 +59,24 @@ class Approach:
             to be closed.
     """
 
-    __slots__ = (
-        "_addresses",
-        "_attempts",
-        "_decided",
-        "_key",
-        "_relay",
-        "_traveller",
-        "_waiting",
-        "forward",
-        "is_repeatable",
-        "opening_since",
-    )
-
     def __init__(
         self, relay: "Relay", traveller: Traveller, forward: Forward, *, is_repeatable: bool
     ) -> None:
         self.forward = forward
         """The decision, for the server that was chosen."""
         self.is_repeatable = is_repeatable
-        self.opening_since: float | None = None
-        """When a connect began, in seconds since the epoch; None for a connection that rested."""
         self._decided = forward
         self._relay = relay
         self._traveller = traveller
-        self._addresses: tuple[Address, ...] = ()
-        self._key: ServerKey | None = None
-        self._attempts: Attempts | None = None
-        self._waiting: asyncio.Task[None] | None = None
+
+    # What most never change stands in the class: to make one costs less.
+
+    opening_since: float | None = None
+    """When a connect began, in seconds since the epoch; None for a connection that rested."""
+    _addresses: tuple[Address, ...] = ()
+    _key: ServerKey | None = None
+    _attempts: Attempts | None = None
+    _waiting: asyncio.Task[None] | None = None
 
     @property
     def is_in_pool(self) -> bool:
@@ -149,11 +139,13 @@ class Approach:
 
     def close(self) -> None:
         """The request is over, however it ended."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting is not asyncio.current_task():
-            waiting.cancel()
-        attempts, self._attempts = self._attempts, None
+        waiting, attempts = self._waiting, self._attempts
+        if waiting is not None:
+            self._waiting = None
+            if waiting is not asyncio.current_task():
+                waiting.cancel()
         if attempts is not None:
+            self._attempts = None
             self._relay.pools.finish(attempts)
 
     def _pick(self) -> None:

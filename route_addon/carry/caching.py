@@ -44,21 +44,19 @@ class HttpCache:
 
     def __init__(self, limits: CacheLimits) -> None:
         self.limits = limits
+        self.locations = limits.locations
+        """The paths of the locations that are cached."""
         self.store = Store(limits.max_bytes, limits.max_object_bytes)
         self.fills = Fills()
         self.refreshes = 0
         """Answers that are being asked for although nobody waits for them."""
-
-    @property
-    def locations(self) -> frozenset[str]:
-        """The paths of the locations that are cached."""
-        return self.limits.locations
 
     def configure(self, limits: CacheLimits) -> None:
         """Take new limits; what is too much leaves, and what is cached no more."""
         if limits.locations != self.limits.locations:
             self.store.purge()
         self.limits = limits
+        self.locations = limits.locations
         self.store.configure(limits.max_bytes, limits.max_object_bytes)
 
     def open(self, forward: Forward, length: int) -> "Caching | None":

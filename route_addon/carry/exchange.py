@@ -678,14 +678,17 @@ class Exchange:
         self.is_over = True
 
     def _drop_upstream(self) -> None:
-        self._abandon_connection()
-        approach, self.approach = self.approach, None
+        approach, caching = self.approach, self._caching
+        if self._connection is not None:
+            self._abandon_connection()
         if approach is not None:
+            self.approach = None
             approach.close()
-        caching, self._caching = self._caching, None
         if caching is not None:
+            self._caching = None
             caching.close()
-        self._close_spool()
+        if self._spool is not None:
+            self._close_spool()
 
     def _abandon_connection(self) -> None:
         connection, self._connection = self._connection, None

@@ -54,7 +54,8 @@ from route_addon.core.errors import (
     UnsupportedVersion,
     UriTooLong,
 )
-from route_addon.core.framing import UNTIL_END, request_length
+from route_addon.core.fields import Spellings
+from route_addon.core.framing import UNTIL_END, content_length, request_length
 from route_addon.core.messages import HTTP_10, HTTP_11, Field
 
 REQUEST_LIMITS: Final = HeadLimits()
@@ -123,9 +124,21 @@ _FRAMING_FIELD = re.compile(
     rb"\n([CTEcte](?i:onnection|ontent-length|ransfer-encoding|xpect)):[ \t]*+([^\r]*+)"
 )
 _ONLY_KEEP_ALIVE = [(b"Connection", b"keep-alive")]  # what browsers send with every GET
-_FRAMING_NAME_SIZES = frozenset(
-    map(len, (b"connection", b"content-length", b"transfer-encoding", b"expect"))
+_CONNECTION, _LENGTH, _CODING, _EXPECT = _FRAMING_NAMES = (
+    b"connection",
+    b"content-length",
+    b"transfer-encoding",
+    b"expect",
 )
+
+
+def _find_framing(name: bytes) -> bytes:
+    """Which of the framing's names this is; empty for all others."""
+    lower = name.lower()
+    return lower if lower in _FRAMING_NAMES else b""
+
+
+_framing = Spellings(_find_framing)
 
 
 class RequestReader:
@@ -302,14 +315,15 @@ def _parse_request(head: bytes, line: re.Match[bytes], limits: HeadLimits) -> Ra
     if not found or found == _ONLY_KEEP_ALIVE:
         keep_alive = minor == b"1" or bool(found)
         return RawRequest(method, target, version, fields, 0, keep_alive, False)
-    options, lengths, codings, expectations = _sort_framing(fields)
-    length = request_length(version, lengths, codings)
+    framing = _sort_framing(fields)
+    expectations = framing.get(_EXPECT, ())
+    length = request_length(version, framing.get(_LENGTH, ()), framing.get(_CODING, ()))
     if any(value.lower() != b"100-continue" for value in expectations):
         raise ExpectationFailed
     # RFC 9110 10.1.1: an HTTP/1.0 client's expectation is ignored; without content there is
     # nothing to wait for.
     expects_continue = bool(expectations) and version == HTTP_11 and length != 0
-    keep_alive = _is_kept_alive(version, options)
+    keep_alive = _is_kept_alive(version, framing.get(_CONNECTION, ()))
     return RawRequest(method, target, version, fields, length, keep_alive, expects_continue)
 
 
@@ -325,17 +339,16 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
     minor, digits, reason = line.groups(b"")
     version = HTTP_11 if minor == b"1" else HTTP_10
     status = int(digits)
-    options, lengths, codings, _ = _sort_framing(fields)
-    declared = None
-    length = UNTIL_END
+    framing = _sort_framing(fields)
+    lengths = framing.get(_LENGTH, ())
     try:
-        if codings:
-            length = request_length(version, lengths, codings)
-        elif lengths:
-            declared = length = request_length(version, lengths, codings)
+        declared = content_length(lengths)
+        length = UNTIL_END if declared is None else declared
+        if _CODING in framing:
+            length = request_length(version, lengths, framing[_CODING])
     except (BadFraming, UnknownTransferCoding) as error:
         raise BadAnswer(error.detail or error.slug) from None
-    keep_alive = _is_kept_alive(version, options)
+    keep_alive = _is_kept_alive(version, framing.get(_CONNECTION, ()))
     if method == b"HEAD" or status == 304:
         length = 0  # RFC 9112 6.3, rule 1, comes before all that the fields say
     elif status < 200 or status == 204:
@@ -351,24 +364,13 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
 type _Values = tuple[bytes, ...]
 
 
-def _sort_framing(fields: list[Field]) -> tuple[_Values, _Values, _Values, _Values]:
-    """The values of Connection, Content-Length, Transfer-Encoding and Expect, in that order."""
-    options: _Values = ()
-    lengths: _Values = ()
-    codings: _Values = ()
-    expectations: _Values = ()
+def _sort_framing(fields: list[Field]) -> dict[bytes, _Values]:
+    """The values of Connection, Content-Length, Transfer-Encoding and Expect, where they are."""
+    found: dict[bytes, _Values] = {}
     for name, value in fields:
-        if len(name) in _FRAMING_NAME_SIZES:
-            lower = name.lower()
-            if lower == b"content-length":
-                lengths += (value,)
-            elif lower == b"connection":
-                options += (value,)
-            elif lower == b"transfer-encoding":
-                codings += (value,)
-            elif lower == b"expect":
-                expectations += (value,)
-    return options, lengths, codings, expectations
+        if known := _framing[name]:
+            found[known] = (*found[known], value) if known in found else (value,)
+    return found
 
 
 def _is_kept_alive(version: bytes, options: _Values) -> bool:

@@ -21,9 +21,9 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 # RFC 9110 8.6: for these a length of 0 says that there is no content; others say it by silence.
 _METHODS_WITH_CONTENT = frozenset((b"POST", b"PUT", b"PATCH"))
 
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode("ascii"))
-    for status in HTTPStatus
+    status: b"HTTP/1.1 %d %b" % (status, reason) for status, reason in _REASONS.items()
 }
 
 
@@ -83,8 +83,11 @@ def build_answer_head(
     Returns:
         The head with its empty line.
     """
-    line = _STATUS_LINES.get(status) if reason is None else None
-    lines = [line or b"HTTP/1.1 %d %b" % (status, reason or b""), *map(b": ".join, fields)]
+    if status in _REASONS and reason in (None, _REASONS[status]):
+        line = _STATUS_LINES[status]
+    else:
+        line = b"HTTP/1.1 %d %b" % (status, reason or b"")
+    lines = [line, *map(b": ".join, fields)]
     if length is not None:
         if length < 0:
             lines.append(b"Transfer-Encoding: chunked")

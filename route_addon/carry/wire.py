@@ -154,6 +154,8 @@ class Wire(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Let the client go on."""
+        if not self._wants_pause:
+            return
         self._wants_pause = False
         if self.is_taken_over and not self.is_closing:
             self._transport.resume_reading()

@@ -4,7 +4,7 @@ import re
 
 from route_addon.core.authority import parse_authority, same_authority
 from route_addon.core.error_pages import SECURITY_FIELDS
-from route_addon.core.fields import HOP_BY_HOP, Fate, Fates, connection_options
+from route_addon.core.fields import HOP_BY_HOP, Fate, Spellings, connection_options, is_harmless
 from route_addon.core.messages import Field, Fields, Forward
 
 _DROPPED = HOP_BY_HOP | {b"server", b"x-powered-by", b"content-length"}
@@ -29,7 +29,7 @@ def find_fate(name: bytes) -> Fate | None:
     return Fate(lower, is_sent=True) if lower in _NOTED_AND_SENT else None
 
 
-_fates = Fates(find_fate)
+_fates = Spellings(find_fate)
 
 
 def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
@@ -63,7 +63,7 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
             sent.append(field)
         elif known.noted_as:
             connection.append(field[1])
-    if connection:
+    if connection and not is_harmless(connection):
         named = connection_options(connection) - _NOT_NAMED
         if named:
             sent = [field for field in sent if field[0].lower() not in named]

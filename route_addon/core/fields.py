@@ -67,24 +67,24 @@ _MAX_REMEMBERED: Final = 1024
 _MAX_REMEMBERED_BYTES: Final = 64
 
 
-class Fates(dict[bytes, Fate | None]):
-    """What becomes of fields, remembered by the spelling of their names: there are few.
+class Spellings[T](dict[bytes, T]):
+    """What is to be known of fields, remembered by the spelling of their names: there are few.
 
     Args:
         find: Says it of a name in any case.
     """
 
-    def __init__(self, find: Callable[[bytes], Fate | None]) -> None:
+    def __init__(self, find: Callable[[bytes], T]) -> None:
         super().__init__()
         self._find = find
 
-    def __missing__(self, name: bytes) -> Fate | None:
-        fate = self._find(name)
+    def __missing__(self, name: bytes) -> T:
+        known = self._find(name)
         if len(name) <= _MAX_REMEMBERED_BYTES:
             if len(self) >= _MAX_REMEMBERED:
                 self.clear()
-            self[name] = fate
-        return fate
+            self[name] = known
+        return known
 
 
 def find_fate(name: bytes) -> Fate | None:
@@ -101,7 +101,7 @@ def find_fate(name: bytes) -> Fate | None:
     return None if name.replace(b"-", b"").isalnum() else Fate(b"", is_sent=False)
 
 
-_fates = Fates(find_fate)
+_fates = Spellings(find_fate)
 
 
 def sort_request(fields: Fields) -> tuple[list[Field], Noted]:

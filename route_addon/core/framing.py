@@ -1,6 +1,6 @@
 """How long a request's content is (RFC 9112 6.3). The only place that reads Content-Length."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from route_addon.core.errors import BadFraming, UnknownTransferCoding
 from route_addon.core.messages import HTTP_2, HTTP_11
@@ -15,7 +15,7 @@ MAX_LENGTH_DIGITS = 18
 """More digits than any content has, and few enough for a 64-bit length in any upstream."""
 
 
-def content_length(values: Iterable[bytes]) -> int | None:
+def content_length(values: Sequence[bytes]) -> int | None:
     """The one Content-Length that all field lines give.
 
     Args:
@@ -28,18 +28,17 @@ def content_length(values: Iterable[bytes]) -> int | None:
         BadFraming: More than one line, a list, or anything but ASCII digits. RFC 9110 8.6 would
             allow a repeated equal value; we do not, because upstreams differ on it.
     """
-    lines = list(values)
-    if not lines:
+    if not values:
         return None
-    if len(lines) > 1:
+    if len(values) > 1:
         raise BadFraming("Content-Length repeated")
-    value = lines[0]
+    value = values[0]
     if not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
         raise BadFraming("Content-Length is not a number")
     return int(value)
 
 
-def request_length(version: bytes, lengths: Iterable[bytes], codings: Iterable[bytes]) -> int:
+def request_length(version: bytes, lengths: Sequence[bytes], codings: Sequence[bytes]) -> int:
     """How a request's content is framed.
 
     Args:
@@ -55,8 +54,7 @@ def request_length(version: bytes, lengths: Iterable[bytes], codings: Iterable[b
         UnknownTransferCoding: A coding other than one ``chunked``.
     """
     length = content_length(lengths)
-    coding_lines = list(codings)
-    if not coding_lines:
+    if not codings:
         if length is not None:
             return length
         return UNTIL_END if version == HTTP_2 else 0
@@ -64,6 +62,6 @@ def request_length(version: bytes, lengths: Iterable[bytes], codings: Iterable[b
         raise BadFraming("Content-Length with Transfer-Encoding")
     if version != HTTP_11:
         raise BadFraming("Transfer-Encoding outside HTTP/1.1")
-    if len(coding_lines) > 1 or coding_lines[0].lower() != b"chunked":
+    if len(codings) > 1 or codings[0].lower() != b"chunked":
         raise UnknownTransferCoding
     return CHUNKED

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from route_addon.core.errors import BadField
 from route_addon.core.fields import (
     Fate,
-    Fates,
+    Spellings,
     check_values,
     connection_options,
     find_fate,
@@ -83,7 +83,7 @@ def test_fates_are_remembered_within_bounds() -> None:
         asked.append(name)
         return find_fate(name)
 
-    fates = Fates(find)
+    fates = Spellings(find)
     long = b"x" * 65
     for name in (b"Host", b"Host", b"host", b"Accept", b"Accept", long, long):
         assert fates[name] == find_fate(name)
