@@ -90,9 +90,14 @@ class World:
         """Start a server that serves each connection so."""
 
         async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await serve(reader, writer)
-            writer.close()
+            task = asyncio.current_task()
+            assert task is not None
+            self._serving.add(task)
+            try:
+                with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                    await serve(reader, writer)
+            finally:
+                writer.close()
 
         server = await asyncio.start_server(guarded, "127.0.0.1", 0)
         self._servers.append(server)
@@ -118,6 +123,11 @@ class World:
         self.deadlines.close()
         for server in self._servers:
             server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        # What is closed lets go in the loop's next round.
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
