@@ -19,10 +19,11 @@ import pytest
 
 from route_addon.core.errors import RouteError
 from route_addon.core.keys import fingerprint
-from route_addon.options import Value, default_values
+from route_addon.options import OPTIONS, Value, default_values
+from route_addon.serve.metrics.families import FAMILIES
 from route_addon.settings import build_settings
 from tests.e2e.harness import SCRIPT as ROUTER_SCRIPT
-from tests.e2e.harness import Command, Fleet, Router
+from tests.e2e.harness import Command, Fleet, Router, ServeCommand
 from tests.minting import KeyPair
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +45,16 @@ def test_every_slug_has_a_paragraph() -> None:
     explained = _EXPLAINED.findall(OPERATIONS.read_text("utf-8"))
     assert sorted((slug, int(status)) for slug, status, _ in explained) == sorted(_refusals())
     assert all(len(text) > 30 for *_, text in explained)
+
+
+_OURS = re.compile(r"`(route_[a-z_]+|process_[a-z_]+)\b(?!/)")
+
+
+def test_every_name_is_one() -> None:
+    """What stands there as an option or a metric is one."""
+    known = {option.name for option in OPTIONS} | {family.name for family in FAMILIES}
+    for page in PAGES:
+        assert set(_OURS.findall(page.read_text("utf-8"))) - {"route_addon"} <= known, page.name
 
 
 # --- commands
@@ -150,10 +161,16 @@ def _run_mitmdump(command: Documented, scene: Scene) -> None:
 
 
 def _run_route_addon(command: Documented, scene: Scene) -> None:
-    """A check shows the keys' fingerprints."""
-    assert command.text.startswith("route-addon check ")
-    printed = scene.run(command.text)
-    assert all(one in printed for one in scene.fingerprints)
+    """A check shows the keys' fingerprints; what serves starts and answers."""
+    _, subcommand, *words = shlex.split(command.text)
+    if subcommand == "check":
+        printed = scene.run(command.text)
+        assert all(one in printed for one in scene.fingerprints)
+        return
+    assert subcommand == "serve"
+    arguments = [word.replace("=", f"={scene.folder}/") for word in words]
+    with Router(ServeCommand({"route_metrics": "0"}, arguments=arguments)) as router:
+        assert router.is_answering()
 
 
 def _run_script(command: Documented, scene: Scene) -> None:
