@@ -4,17 +4,36 @@ import re
 from pathlib import Path
 
 from route_addon.core.table import build_locations
-from route_addon.describe import locations_table, options_table
+from route_addon.describe import locations_table, markdown_table, options_table
+from route_addon.serve.metrics.families import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-GENERATED = ROOT / "docs" / "configuration.md"
+TABLES = {
+    "configuration.md": ("locations", "options"),
+    "metrics.md": ("metrics",),
+}
+"""The generated tables, by page."""
 
 
-def with_tables(text: str) -> str:
+def metrics_table() -> str:
+    """All metrics, as a Markdown table."""
+    rows = [
+        (f"`{family.name}`", family.kind, ", ".join(family.labels), family.joined, family.help)
+        for family in FAMILIES
+    ]
+    return markdown_table(("metric", "kind", "labels", "of workers", "meaning"), rows)
+
+
+def with_tables(text: str, names: tuple[str, ...]) -> str:
     """A page's text with its tables written anew, between their marks."""
-    tables = {"locations": locations_table(build_locations().all), "options": options_table()}
-    for name, table in tables.items():
+    tables = {
+        "locations": locations_table(build_locations().all),
+        "options": options_table(),
+        "metrics": metrics_table(),
+    }
+    for name in names:
+        table = tables[name]
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->")
         text = f"{before}{begin}{table}\n{end}{after}"
@@ -23,9 +42,10 @@ def with_tables(text: str) -> str:
 
 def test_tables_are_those_of_the_code() -> None:
     """Writing the tables anew changes nothing (scripts/docs does it)."""
-    text = GENERATED.read_text("utf-8")
-    assert text.count("<!-- end of ") == 2
-    assert with_tables(text) == text
+    for page, names in TABLES.items():
+        text = (ROOT / "docs" / page).read_text("utf-8")
+        assert text.count("<!-- end of ") == len(names)
+        assert with_tables(text, names) == text
 
 
 def test_links_lead_to_files() -> None:
@@ -37,4 +57,6 @@ def test_links_lead_to_files() -> None:
 
 
 if __name__ == "__main__":
-    GENERATED.write_text(with_tables(GENERATED.read_text("utf-8")), "utf-8")
+    for page, names in TABLES.items():
+        path = ROOT / "docs" / page
+        path.write_text(with_tables(path.read_text("utf-8"), names), "utf-8")
