@@ -191,17 +191,20 @@ def enter(stage: Stage, environment: Mapping[str, str]) -> list[str]:
 
 
 def fill_context(repository: Path, folder: Path) -> None:
-    """Fill a build context as ``.dockerignore`` has it: nothing but what ``!`` names."""
-    ignored, *kept = [
-        line
-        for line in (repository / ".dockerignore").read_text("utf-8").splitlines()
-        if line and not line.startswith("#")
-    ]
+    """Fill a build context as ``.dockerignore`` has it: nothing but what ``!`` names.
+
+    Of its patterns this knows ``*``, first, and then ``!NAME`` and ``**/NAME``.
+    """
+    text = (repository / ".dockerignore").read_text("utf-8")
+    ignored, *rest = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert ignored == "*"
-    for line in kept:
+    nowhere = [line.removeprefix("**/") for line in rest if line.startswith("**/")]
+    for line in rest:
         source = repository / line.removeprefix("!")
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, folder / source.name)
+        if source.is_dir():
+            shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*nowhere))
+        elif line.startswith("!"):
+            shutil.copy2(source, folder / source.name)
 
 
 @contextmanager
