@@ -69,7 +69,7 @@ class RouteAddon:
         self.router: Router | None = None
         self.certificates: Certificates | None = None
         self.reloads = Reloads(
-            lambda: self.settings.files if self.settings else (),
+            lambda: self.settings.files if self.settings is not None else {},
             self._reload,
             logging.WARNING if worker.speaks else logging.DEBUG,
         )

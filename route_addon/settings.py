@@ -7,7 +7,7 @@ import dataclasses
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from route_addon import nginx_files
-from route_addon.carry.certificates import CertificateFiles
+from route_addon.carry.certificates import CertificateFiles, stamp_file
 from route_addon.carry.limits import CacheLimits, DrainLimits, Limits, WatchLimits
 from route_addon.carry.sockets import ListenAddress
 from route_addon.config_file import ConfigFile, read_config_file
@@ -64,6 +64,8 @@ _MAX_S = 30 * 86400
 _LISTEN = re.compile(
     r"(?:(?P<host>\*|[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])?:)?(?P<port>[0-9]{1,5})(?P<ssl> +ssl)?"
 )
+_TRIES = 5
+"""How often files are read again that change under our hands."""
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -119,8 +121,9 @@ class Settings:
     certificates: tuple[CertificateFiles, ...]
     upstream_ca: str
     """A PEM file of CAs, or empty."""
-    files: tuple[str, ...]
-    """What it was made of besides the options' values: keys, CAs, the configuration file."""
+    files: Mapping[str, object]
+    """What it was made of besides the options' values: keys, CAs, the configuration file. By path,
+    what they looked like before they were read."""
     cache_ttl_s: int
     cache_entries: int
     metrics: Endpoint | None
@@ -189,6 +192,16 @@ def build_settings(
     Raises:
         BadOption: Something cannot be used; the text names the option, its value and the remedy.
     """
+    for _ in range(_TRIES):
+        settings = _build_settings(values, is_set, need_keys=need_keys)
+        if stamp_files(settings.files) == settings.files:
+            break
+        # They have changed while they were read: one of them may be of the old set.
+    return settings
+
+
+def _build_settings(values: Values, is_set: Callable[[str], bool], *, need_keys: bool) -> Settings:
+    files = stamp_files(_files(values))
     config = _read_config(_text(values, "route_config"))
     pools = _pools(values, is_set, config)
     upstreams = {name: pool.in_order for name, pool in pools.items()}
@@ -242,7 +255,7 @@ def build_settings(
         record=_record(values),
         certificates=_certificates(_text(values, "route_certs")),
         upstream_ca=_text(values, "route_upstream_ca"),
-        files=_files(values),
+        files=files,
         cache_ttl_s=_number(values, "route_cache_ttl", 0, 86400),
         cache_entries=_number(values, "route_cache_entries", 1, 10_000_000),
         metrics=_endpoint(_text(values, "route_metrics")),
@@ -265,10 +278,15 @@ def _share_pool(pool: PoolSpec, worker: Worker) -> PoolSpec:
     return dataclasses.replace(pool, servers=tuple(servers))
 
 
-def _files(values: Values) -> tuple[str, ...]:
+def stamp_files(paths: Iterable[str]) -> dict[str, object]:
+    """What tells that files have changed, by path."""
+    return {path: stamp_file(path) for path in paths}
+
+
+def _files(values: Values) -> Iterator[str]:
     keys = (_paths(values, name) for name in ("route_signing_key", "route_payload_key"))
     others = (_text(values, name) for name in ("route_config", "route_upstream_ca"))
-    return tuple(filter(None, (*chain.from_iterable(keys), *others)))
+    return filter(None, chain(*keys, others))
 
 
 def _paths(values: Values, name: str) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from route_addon import reloads as reloads_module
 from route_addon.options import BadOption
 from route_addon.reloads import Reloads
+from route_addon.settings import stamp_files
 
 
 class Reader:
@@ -21,15 +22,18 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.read: list[str] = []
+        self.files = stamp_files([str(path)])
 
     async def reload(self) -> None:
         """Read it; ``bad`` cannot be used, and ``worse`` is a fault of ours."""
+        files = stamp_files(self.files)
         text = self.path.read_text()
         if text == "bad":
             raise BadOption("x", "y", "is bad")
         if text == "worse":
             raise RuntimeError("secret")
         self.read.append(text)
+        self.files = files
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def reader(tmp_path: Path) -> Reader:
 def reloads(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Reloads:
     """Looks often."""
     monkeypatch.setattr(reloads_module, "CHECK_EVERY_S", 0.02)
-    return Reloads(lambda: [str(reader.path)], reader.reload)
+    return Reloads(lambda: reader.files, reader.reload)
 
 
 async def _becomes(read: list[str], expected: list[str]) -> None:

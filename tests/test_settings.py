@@ -27,6 +27,7 @@ from route_addon.settings import (
     Settings,
     build_settings,
     split_list,
+    stamp_files,
 )
 from route_addon.workers import ALONE, Worker
 from tests.keys import Pems
@@ -917,4 +918,31 @@ def test_shared_among_workers() -> None:
 
 def test_files_that_settings_are_made_of() -> None:
     """Keys, CAs and the configuration file are told of, so that they can be watched."""
-    assert build({"route_upstream_ca": "ca.pem"}).files == ("ca.pem",)
+    assert set(build({"route_upstream_ca": "ca.pem"}).files) == {"ca.pem"}
+
+
+def test_files_that_change_while_they_are_read(tmp_path: Path) -> None:
+    """They are read again: settings are never made of an old file and a new one."""
+    file = tmp_path / "config.toml"
+    file.write_text('[upstream.website]\nservers = ["old"]', "utf-8")
+
+    def is_set(name: str) -> bool:
+        # Asked for once the file has been read.
+        file.write_text('[upstream.website]\nservers = ["newer"]', "utf-8")
+        return False
+
+    settings = build({"route_config": str(file)}, is_set=is_set)
+    assert settings.rules.upstreams["website"] == (Server(b"http", "newer", 80),)
+
+
+def test_files_that_never_stop_changing(tmp_path: Path) -> None:
+    """They are taken as they were read last, and seen to have changed since."""
+    file = tmp_path / "config.toml"
+    file.write_text('[upstream.website]\nservers = ["x"]', "utf-8")
+
+    def is_set(name: str) -> bool:
+        file.write_text(file.read_text("utf-8") + " ", "utf-8")
+        return False
+
+    settings = build({"route_config": str(file)}, is_set=is_set)
+    assert settings.files != stamp_files(settings.files)

@@ -27,6 +27,7 @@ from route_addon.carry.exchange import ClientStream, Exchange
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import read_peer
 from route_addon.carry.limits import CacheLimits, Limits
+from route_addon.carry.listener import listen_addresses
 from route_addon.carry.pools import Pools
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
@@ -106,7 +107,8 @@ class Relay:
         """
         port = client.sockname[1]
         if port not in self.own_ports:
-            self.own_ports |= {port}
+            # All of them: a pod's address may be one of ours at which nobody has come yet.
+            self.own_ports |= {port, *(address[1] for address in listen_addresses())}
         refusal = self.arrivals.accept(client, self.limits)
         if refusal is not None:
             logger.info("closed: a connection too many (%s)", refusal)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import (
+    Command,
     Fleet,
     Http2Client,
     Router,
@@ -76,10 +77,11 @@ def test_several_addresses(router: Router) -> None:
             assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
-def test_both_families(installation: Mapping[str, object]) -> None:
-    """Without a host both families are listened at, at one port."""
+@pytest.mark.parametrize("start", [ServeCommand, Command], ids=["serve", "mitmdump"])
+def test_both_families(installation: Mapping[str, object], start: type[Command]) -> None:
+    """Without a host both families are listened at, at one port; under mitmproxy, too."""
     options = {**installation, "route_workers": 1, "route_listen": "0"}
-    with Router(ServeCommand(options, port=None)) as router:
+    with Router(start(options, port=None)) as router:
         for host in ("127.0.0.1", "::1"):
             with socket.create_connection((host, router.port), 10) as connection:
                 connection.sendall(HEALTHZ)

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Fleet, Router, ServeCommand, build_request, wait_until
+from tests.e2e.load import Load
 from tests.minting import KeyPair
 
 RELOADS = 100
@@ -119,37 +119,6 @@ def reloaded(router: Router, keys: Keys, fleet: Fleet) -> Callable[[], int]:
 
 def _get(token: bytes) -> bytes:
     return build_request(b"/filer", (b"ABCAuthorization", token))
-
-
-class Load(threading.Thread):
-    """A client that asks without end, each time by another token than the last but one.
-
-    Args:
-        router: Whom it asks.
-        requests: What it asks, in turn.
-        details: As ``Client`` takes them.
-    """
-
-    def __init__(self, router: Router, requests: list[bytes], **details: ssl.SSLContext) -> None:
-        super().__init__()
-        self.answered = 0
-        self.faults: list[str] = []
-        self.is_over = False
-        self._router = router
-        self._requests = requests
-        self._details = details
-
-    def run(self) -> None:
-        try:
-            with self._router.connect(**self._details) as client:
-                while not self.is_over:
-                    for request in self._requests:
-                        status = client.ask(request).status
-                        self.answered += 1
-                        if status != 200:
-                            self.faults.append(f"status {status}")
-        except (OSError, EOFError) as error:
-            self.faults.append(repr(error))
 
 
 def test_a_hundred_reloads(
