@@ -7,12 +7,14 @@ from mitmproxy import ctx
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
+from route_addon.debug.client_replay import ClientReplay
 from route_addon.debug.commands import Commands
 from route_addon.debug.explain_commands import ExplainCommands
 from route_addon.debug.history import History
 from route_addon.debug.judge import Judge
 from route_addon.debug.loading import Loading
 from route_addon.debug.record import Recorder
+from route_addon.debug.replayed_files import ReplayedFiles
 from route_addon.debug.views.desktop_token import DesktopToken
 from route_addon.debug.views.explanation import ExplanationView
 from route_addon.debug.views.registration import Views
@@ -60,4 +62,6 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
         Recorder(worker),
         Observing(route),
         Loading(),
+        ReplayedFiles(lambda: route.router),
+        ClientReplay(route.guard, route.watch, lambda: route.relay),
     )

@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from cachetools import LRUCache
 from mitmproxy import connection, ctx, http, tls
@@ -56,6 +56,7 @@ class Guard:
         self._sockets = sockets
         self._is_ending = False
         self._stamps: WeakKeyDictionary[http.HTTPFlow, ServerAddress | None] = WeakKeyDictionary()
+        self._replays: WeakSet[http.HTTPFlow] = WeakSet()
         self._approved: WeakKeyDictionary[connection.Client, LRUCache[ServerAddress, bool]] = (
             WeakKeyDictionary()
         )
@@ -72,6 +73,15 @@ class Guard:
     def stamp_relayed(self, flow: http.HTTPFlow, address: ServerAddress) -> None:
         """The relay has decided where this flow goes, and connects to it by itself."""
         self._stamps[flow] = address
+
+    def admit_replay(self, flow: http.HTTPFlow) -> None:
+        """A flow is sent again by a handler of ours: what was decided of it before is over."""
+        self._stamps.pop(flow, None)
+        self._replays.add(flow)
+
+    def end_replay(self, flow: http.HTTPFlow) -> None:
+        """It has been; any other replay of it is refused."""
+        self._replays.discard(flow)
 
     def is_stamped(self, flow: http.HTTPFlow) -> bool:
         """Whether a carrier has decided this flow."""
@@ -154,7 +164,9 @@ class Guard:
         stamp = self._stamps.get(flow, ())
         is_answered = stamp is None and flow.response is not None
         destination = (flow.request.data.host, flow.request.data.port)
-        if flow.is_replay is None and (is_answered or stamp == destination):
+        # An answer out of a recording (-S) goes to a client whose request has been decided.
+        is_known = flow.is_replay != "request" or flow in self._replays
+        if is_known and (is_answered or stamp == destination):
             return
         # An error at the start would end the process: a replay, and a message that mitmproxy has
         # refused already, are no faults of ours.

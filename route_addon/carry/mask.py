@@ -133,7 +133,19 @@ class Masked:
         secret = self.reveal_text(secret)
         if not secret:
             return secret
-        placeholder = self._mask.placeholder(secret)
+        return self.learn(secret)
+
+    def learn(self, secret: bytes, placeholder: bytes | None = None) -> bytes:
+        """Let a placeholder stand for a secret that was hidden in another exchange.
+
+        Args:
+            secret: The secret.
+            placeholder: The placeholder; the secret's own unless told.
+
+        Returns:
+            The placeholder.
+        """
+        placeholder = placeholder or self._mask.placeholder(secret)
         self._secrets[placeholder] = secret
         return placeholder
 

@@ -68,6 +68,10 @@ class TargetMap:
             self._entries.popitem(last=False)
             self.evictions += 1
 
+    def tokens(self) -> list[bytes]:
+        """The tokens of all entries, also of those that are over and were not asked for since."""
+        return list(self._entries)
+
     def forget(self, host: str) -> int:
         """Drop every entry of one target.
 

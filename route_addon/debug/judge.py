@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from mitmproxy import addonmanager, ctx, http
 
@@ -13,9 +12,7 @@ from route_addon.carry.faults import describe_fault
 from route_addon.core.messages import ServeFile
 from route_addon.core.router import Router
 from route_addon.debug.judgement import judge, recorded_time
-from route_addon.debug.recording import BadRecording, read_recording
 from route_addon.debug.replay import DIFFERENT, Comparison, compare, read_recorded
-from route_addon.start import refuse_start
 
 logger = logging.getLogger(__name__)
 
@@ -61,17 +58,6 @@ class Judge:
             self._exit_status = present
         else:
             ctx.master.addons.add(self._exit_status)
-
-    def configure(self, updated: set[str]) -> None:
-        """See that a file is in order before mitmproxy reads any of it."""
-        path = getattr(ctx.options, "rfile", None)
-        if "rfile" not in updated or not path or path == "-":
-            return
-        try:
-            for _ in read_recording(Path(path).expanduser()):
-                pass
-        except BadRecording as error:
-            refuse_start(str(error))
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Judge a flow, and keep with it what came of that."""

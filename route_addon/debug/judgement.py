@@ -6,11 +6,15 @@ from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.flows import check_head, read_head, read_verdict
+from route_addon.carry.mask import PLACEHOLDER
 from route_addon.carry.request_id import make_request_id
 from route_addon.core.errors import RouteError, TokenMissing, TokenRepeated, Unauthorized
-from route_addon.core.messages import Decision, Verify
+from route_addon.core.messages import Decision, Field, Verify
 from route_addon.core.router import Router, Verdict
 from route_addon.core.targetmap import TargetMap
+
+_TOKEN_SHAPE: Final = b".".join((b"x" * 16, b"x" * 8, b"x" * 64))
+"""Looks like a token, and is none."""
 
 _OF_NO_TOKEN: Final = (TokenMissing, TokenRepeated)
 """Refusals that say nothing of any token, should one be found today."""
@@ -37,6 +41,7 @@ def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
         now: The time to judge it at, in seconds since the epoch.
     """
     head = read_head(flow, recorded_id(flow))
+    head = head._replace(fields=[_with_token_shape(field) for field in head.fields])
     try:
         head = check_head(head)
     except RouteError as error:
@@ -46,6 +51,13 @@ def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
     if isinstance(decision, Verify):
         decision = router.decide(head, now, router.verify(decision.token, now))
     return decision
+
+
+def _with_token_shape(field: Field) -> Field:
+    """A Referer is cut where it holds a token, so what stands for one must look like one."""
+    name, value = field
+    is_referer = name.lower() == b"referer"
+    return (name, PLACEHOLDER.sub(_TOKEN_SHAPE, value)) if is_referer else field
 
 
 def recorded_time(flow: http.HTTPFlow) -> float:

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE
+from route_addon.carry.mask import PLACEHOLDER
+from route_addon.core.credentials import replace_tokens
 from route_addon.core.recorded import BadRecord, Difference, Recorded, find_differences
 from route_addon.core.router import Router
 from route_addon.debug.judgement import judge, recorded_time
@@ -64,9 +66,14 @@ def show_difference(difference: Difference) -> Iterator[str]:
 
 
 def show(text: str) -> str:
-    """A text of a recording, made safe for a terminal, and no longer than a person reads."""
+    """A text of a recording, safe for a terminal, without tokens, no longer than a person reads."""
+    text = replace_tokens(text.encode("utf-8", "replace"), _hide_token).decode("utf-8", "replace")
     text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def _hide_token(token: bytes) -> bytes:
+    return token if PLACEHOLDER.fullmatch(token) is not None else b"[token]"
 
 
 def read_recorded(flow: http.HTTPFlow) -> Recorded | None:

@@ -93,6 +93,26 @@ def test_answered_by_another(check: Check) -> None:
     assert flow.response is response
 
 
+def test_replayed(check: Check) -> None:
+    """A request that a handler of ours sends again passes, once it has been decided."""
+    guard, flow = Guard(), make_flow()
+    flow.is_replay = "request"
+    guard.admit_replay(flow)
+    guard.stamp_relayed(flow, HERE)
+    check(guard, flow)
+    assert flow.response is None
+
+
+def test_answered_by_a_recording(check: Check) -> None:
+    """So does an answer out of a recording, to a request that has been decided."""
+    guard, flow = Guard(), make_flow()
+    guard.stamp_relayed(flow, HERE)
+    response = answer(flow, 418)
+    flow.is_replay = "response"
+    check(guard, flow)
+    assert flow.response is response
+
+
 def _nothing(guard: Guard, flow: http.HTTPFlow) -> None:
     """No carrier was asked."""
 
@@ -139,6 +159,19 @@ def _replayed_answer(guard: Guard, flow: http.HTTPFlow) -> None:
     flow.is_replay = "request"
 
 
+def _replayed_once(guard: Guard, flow: http.HTTPFlow) -> None:
+    flow.is_replay = "request"
+    guard.admit_replay(flow)
+    guard.stamp_relayed(flow, HERE)
+    guard.end_replay(flow)
+
+
+def _replayed_by_an_old_decision(guard: Guard, flow: http.HTTPFlow) -> None:
+    flow.is_replay = "request"
+    guard.stamp_relayed(flow, HERE)
+    guard.admit_replay(flow)
+
+
 REFUSED = [
     _nothing,
     _answered_by_another,
@@ -149,6 +182,8 @@ REFUSED = [
     _copied_flow,
     _replayed,
     _replayed_answer,
+    _replayed_once,
+    _replayed_by_an_old_decision,
 ]
 
 

@@ -222,3 +222,21 @@ def test_what_is_hidden_comes_back(name: bytes, parts: list[bytes]) -> None:
     target = masked.hide_target(b"/" + value)
     assert not holds_token(target)
     assert masked.reveal_text(target) == b"/" + value
+
+
+def test_secret_of_another_exchange() -> None:
+    """A placeholder can be told what it stands for; without a word it is the secret's own."""
+    masked = Masked(Mask())
+    placeholder = masked.learn(b"a-token")
+    assert masked.reveal_text(b"/x?" + placeholder) == b"/x?a-token"
+    masked.learn(b"another", placeholder)
+    assert masked.reveal_text(placeholder) == b"another"
+
+
+def test_hidden_twice() -> None:
+    """What is hidden stays as it is, so that an edited flow can be edited again."""
+    masked = Masked(Mask())
+    fields = [(b"ABCAuthorization", b"a-token"), (b"Cookie", b"a=b; jwt_token=c")]
+    hidden = masked.hide_fields(fields)
+    assert masked.hide_fields(hidden) == hidden
+    assert masked.reveal_fields(hidden) == fields

@@ -138,3 +138,11 @@ def test_forget() -> None:
         False,
         True,
     ]
+
+
+def test_tokens() -> None:
+    """All that are there can be gone through."""
+    targets = TargetMap(10, 600)
+    targets.put(b"one", POD, 1000.0)
+    targets.put(b"two", POD, 1000.0)
+    assert targets.tokens() == [b"one", b"two"]

@@ -4,6 +4,7 @@ import pytest
 from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE, write_evidence
+from route_addon.carry.mask import Mask
 from route_addon.core.errors import TargetDenied, TokenExpired
 from route_addon.core.keys import NO_KEYS
 from route_addon.core.messages import Field, Forward, Respond
@@ -99,3 +100,13 @@ def test_recorded_identifier_and_time() -> None:
     flow.metadata[EVIDENCE] = {"request_id": "as-recorded", "time": NOW + 5}
     assert judge(flow, make_router(), NOW).request_id == b"as-recorded"
     assert recorded_time(flow) == NOW + 5
+
+
+@pytest.mark.parametrize("url", [b"http://a/container/%b/80/x", b"http://a/?jwt_token=%b"])
+def test_referer(url: bytes) -> None:
+    """A Referer is cut for the token in it, whether that is there or hidden."""
+    for token in (TOKEN, Mask().placeholder(TOKEN)):
+        flow = make_flow(b"/x", (b"Referer", url % token), live=False)
+        decision = judge(flow, make_router(), NOW)
+        assert isinstance(decision, Forward)
+        assert (b"Referer", b"http://a/") in decision.fields

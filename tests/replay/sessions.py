@@ -142,6 +142,8 @@ def tokens(scene: Scene) -> None:
         assert scene.ask(target % (good, port), (b"Cookie", b"jwt_token=" + good)) == 200
     assert scene.ask(b"/container/" + port, (TOKEN, good)) == 200
     assert scene.ask(b"/filer", (TOKEN, good), (b"Referer", b"http://a/?jwt_token=" + good)) == 200
+    page = b"http://a/container/%b/80/" % good
+    assert scene.ask(b"/API/x", (b"Referer", page)) == 200
     bad = {
         "expired": alice.mint(life_s=-1),
         "of another key": alice.mint(signing=key_pair("stranger")),

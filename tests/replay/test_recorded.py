@@ -108,7 +108,7 @@ def test_changed_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         f"- /filer -> pod pod-2:{old}",
         "+ /filer/x = 401 token_missing",
     ]
-    assert lines[-1] == "24 flows: 12 same, 12 different"
+    assert lines[-1] == "25 flows: 13 same, 12 different"
 
 
 def test_mitmdump(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_mitmdump(tmp_path: Path) -> None:
     )
     outcome = command.run()
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert len(re.findall(r"\] same +[0-9]+  ", outcome.stdout)) == 24
+    assert len(re.findall(r"\] same +[0-9]+  ", outcome.stdout)) == 25
     changed = dataclasses.replace(command, options={**options, "route_ports": "file_service=1"})
     outcome = changed.run()
     assert outcome.returncode == 1

@@ -1,0 +1,233 @@
+"""Requests sent again: ``-C FILE``, mitmweb's Replay button, and the ``replay.client`` commands.
+
+mitmproxy would send them to the recorded address, past every hook of ours that decides. A handler
+of our own stands in the place of its: a request that is sent again is a watched exchange of the
+relay's like any other, decided anew, and its client is nobody.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from mitmproxy import addonmanager, ctx, http
+from mitmproxy.addons import clientplayback
+from mitmproxy.connection import ConnectionState
+from mitmproxy.flow import Flow
+from mitmproxy.options import Options
+from mitmproxy.proxy.commands import StartHook
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.server import ConnectionHandler
+
+from route_addon.carry.evidence import EVIDENCE
+from route_addon.carry.exchange import Nobody
+from route_addon.carry.faults import describe_fault
+from route_addon.carry.flows import build_response, read_head
+from route_addon.carry.guard import Guard
+from route_addon.carry.mask import PLACEHOLDER, Masked
+from route_addon.carry.relay import Relay
+from route_addon.carry.request_id import make_request_id
+from route_addon.carry.watch import Watch, WatchedExchange
+from route_addon.carry.watch_flow import read_request
+from route_addon.core.error_pages import respond_error
+from route_addon.core.errors import RouteError, Undecided
+from route_addon.core.messages import Field, RequestHead
+
+logger = logging.getLogger(__name__)
+
+type Mint = Callable[[str], bytes | None]
+"""A fresh token for a pod's host or alias; None where there is none for it."""
+
+
+class ClientReplay:
+    """Puts our handler in the place of mitmproxy's.
+
+    Args:
+        guard: Lets pass what the handler has decided, and no other replay.
+        watch: What watched exchanges share.
+        relay: The relay in service; None with the stock carrier, and without a listener.
+    """
+
+    name = "route_client_replay"
+
+    def __init__(self, guard: Guard, watch: Watch, relay: Callable[[], Relay | None]) -> None:
+        self.guard = guard
+        self.watch = watch
+        self.relay = relay
+        self.mint: Mint = lambda host: None
+        """Where tokens come from that are known here no more: whoever holds pyos' keys sets it."""
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        """Be whom mitmproxy makes for each request that is to be sent again."""
+        clientplayback.ReplayHandler = partial(  # type: ignore[assignment,misc]
+            ReplayHandler, self
+        )
+
+    def renew(self, flow: http.HTTPFlow, masked: Masked) -> None:
+        """Find the tokens that a flow's placeholders stand for: those that are known, or new ones.
+
+        Args:
+            flow: The flow.
+            masked: Told of them.
+        """
+        data = flow.request.data
+        texts = (data.path, *(value for _, value in data.headers.fields))
+        wanted = {found for text in texts for found in PLACEHOLDER.findall(text)}
+        relay = self.relay()
+        if not wanted or relay is None:
+            return
+        for token in relay.router.targets.tokens():
+            wanted.discard(masked.learn(token))
+        evidence = flow.metadata.get(EVIDENCE)
+        host = evidence.get("host") if isinstance(evidence, dict) else None
+        token_anew = self.mint(host) if wanted and isinstance(host, str) else None
+        if token_anew is not None:
+            for placeholder in wanted:
+                masked.learn(token_anew, placeholder)
+
+
+class ReplayHandler(ConnectionHandler):
+    """Sends one request again; its name and its ``replay`` are what mitmproxy knows of it.
+
+    Args:
+        replay: What all of them share.
+        flow: The flow, whose answer mitmproxy has taken away.
+        options: mitmproxy's.
+    """
+
+    def __init__(self, replay: ClientReplay, flow: http.HTTPFlow, options: Options) -> None:
+        client = flow.client_conn.copy()
+        client.state = ConnectionState.OPEN
+        super().__init__(Context(client, options))
+        self._replay = replay
+        self._flow = flow
+
+    async def replay(self) -> None:
+        """Send it, and wait until its answer is there."""
+        relay = self._replay.relay()
+        try:
+            if relay is None:
+                self._refuse("undecided: the request was refused")
+            elif self._is_cut:
+                self._refuse("not sent again: its content was not kept whole")
+            else:
+                await self._send(relay)
+        except Exception as fault:
+            self._refuse(f"a replay failed: {describe_fault(fault)}")
+
+    async def _send(self, relay: Relay) -> None:
+        flow, watch, guard = self._flow, self._replay.watch, self._replay.guard
+        body = flow.request.data.content or b""
+        sender = Sender(self, body)
+        head, error = self._read_head(len(body))
+        guard.admit_replay(flow)
+        try:
+            sender.exchange = exchange = ReplayedExchange(relay, sender, head, watch, flow)
+            if error is not None:
+                exchange.refuse(error)
+            else:
+                exchange.start()
+            await sender.is_over.wait()
+        finally:
+            guard.end_replay(flow)
+
+    def _read_head(self, length: int) -> tuple[RequestHead, RouteError | None]:
+        """The head to send, with its tokens, and why it cannot be sent."""
+        request, masked = self._flow.request, Masked(self._replay.watch.mask)
+        self._replay.renew(self._flow, masked)
+        head = read_head(self._flow, make_request_id())._replace(length=length)
+        # Nobody is there to speak through a WebSocket.
+        head = head._replace(fields=[field for field in head.fields if not _is_upgrade(field)])
+        try:
+            sent = read_request(request, head, masked, length)
+        except RouteError as error:
+            return head, error
+        return sent._replace(
+            fields=[field for field in sent.fields if not _is_upgrade(field)]
+        ), None
+
+    @property
+    def _is_cut(self) -> bool:
+        evidence = self._flow.metadata.get(EVIDENCE)
+        return isinstance(evidence, dict) and bool(evidence.get("request_cut"))
+
+    def _refuse(self, reason: str) -> None:
+        """Send nothing to anybody."""
+        logger.warning("%s", reason)
+        self._flow.response = build_response(respond_error(Undecided(), b"-"))
+
+    async def handle_hook(self, hook: StartHook) -> None:
+        """Ask all addons, and wait for whoever intercepts."""
+        await ctx.master.addons.handle_lifecycle(hook)
+        (data,) = hook.args()
+        if isinstance(data, Flow):
+            await data.wait_for_resume()
+
+
+class ReplayedExchange(WatchedExchange):
+    """An exchange whose flow is there already.
+
+    Args:
+        relay: What all exchanges share.
+        sender: The client's side.
+        head: The request's head, with its tokens.
+        watch: What all watched exchanges share.
+        flow: The flow that shows it.
+    """
+
+    def __init__(
+        self, relay: Relay, sender: "Sender", head: RequestHead, watch: Watch, flow: http.HTTPFlow
+    ) -> None:
+        self._replayed = flow
+        super().__init__(relay, sender, head, watch)
+
+    def _build_flow(self, head: RequestHead) -> http.HTTPFlow:
+        anew, flow = super()._build_flow(head), self._replayed
+        content = flow.request.data.content
+        flow.request, flow.server_conn = anew.request, anew.server_conn
+        flow.request.data.content = content
+        flow.live = True
+        flow.kill = anew.kill  # type: ignore[method-assign]
+        return flow
+
+
+class Sender(Nobody):
+    """The client's side of a request that is sent again: all of it is there, nobody reads.
+
+    Args:
+        handler: The handler.
+        body: The request's content.
+    """
+
+    def __init__(self, handler: ReplayHandler, body: bytes) -> None:
+        self.exchange: ReplayedExchange | None = None
+        self.is_over = asyncio.Event()
+        self._handler = handler
+        self._body = body
+
+    @property
+    def handler(self) -> ConnectionHandler:
+        """Asks the hooks."""
+        return self._handler
+
+    def resume_content(self) -> None:
+        """The content is wanted: once, and whole."""
+        body, self._body = self._body, b""
+        if body:
+            asyncio.get_running_loop().call_soon(self._give, body)
+
+    def _give(self, body: bytes) -> None:
+        if self.exchange is not None and not self.exchange.is_over:
+            self.exchange.receive_content([body], True)
+
+    def cut(self) -> None:
+        """There is no answer, or no whole one."""
+        self.is_over.set()
+
+    def finish(self) -> None:
+        """The answer is there."""
+        self.is_over.set()
+
+
+def _is_upgrade(field: Field) -> bool:
+    return field[0].lower() == b"upgrade"
