@@ -53,11 +53,11 @@ def build_explanation(case: Case, router: Router, mask: Mask) -> str:
     decision = explanation.decision
     anew = Recorded.read(record_decision(decision, Masked(mask)))
     parts = (
+        _tell_outcome(case.evidence),
         _tell_verdict(case, decision),
         _tell_differences(case.recorded, anew),
         _tell_steps(explanation.steps),
         _tell_request(case, decision, case.recorded or anew),
-        _tell_events(case.evidence),
     )
     return "\n\n".join(filter(None, map("\n".join, parts)))
 
@@ -74,8 +74,24 @@ def _tell_steps(steps: Iterable[Step]) -> Iterator[str]:
             yield _INDENT + line
 
 
+def _tell_outcome(evidence: Evidence) -> Iterator[str]:
+    """What became of it: that is what whoever asks has seen."""
+    if not evidence:
+        return
+    yield printable(describe(evidence))
+    timings = evidence.get("timings") or {}
+    told = [f"{word} {timings[name] * 1000:.1f} ms" for name, word in _TIMINGS if timings.get(name)]
+    if evidence.get("answered_by"):
+        told.insert(0, f"answered by {_ANSWERERS.get(evidence['answered_by'], 'somebody')}")
+    if told:
+        yield ", ".join(told)
+
+
 def _tell_verdict(case: Case, decision: Decision) -> Iterator[str]:
-    yield describe(build_evidence(decision, case.now))
+    """The decision, where more than that became of it."""
+    verdict = describe(build_evidence(decision, case.now))
+    if not case.evidence or verdict != describe(case.evidence):
+        yield verdict
     yield f"by the rules in force, as of {describe_time(case.now)}"
 
 
@@ -106,17 +122,3 @@ def _tell_request(case: Case, decision: Decision, sent: Recorded) -> Iterator[st
     path = sent.path.encode("latin-1")
     head = build_request_head(case.head.method, path, host, fields, case.head.length)
     yield from (f"  {printable(line)}" for line in head.rstrip().split(b"\r\n"))
-
-
-def _tell_events(evidence: Evidence) -> Iterator[str]:
-    """What came of it, beyond the decision."""
-    if not evidence:
-        return
-    yield "what became of it:"
-    yield f"  {printable(describe(evidence))}"
-    timings = evidence.get("timings") or {}
-    told = [f"{word} {timings[name] * 1000:.1f} ms" for name, word in _TIMINGS if timings.get(name)]
-    if evidence.get("answered_by"):
-        told.insert(0, f"answered by {_ANSWERERS.get(evidence['answered_by'], 'somebody')}")
-    if told:
-        yield f"  {', '.join(told)}"

@@ -22,7 +22,7 @@ class Case:
         happen: Lets it happen; gives a recording to open, where there is one.
         mark: What marks the flow.
         comment: A pattern of what its comment says.
-        explained: What the explanation says, line by line.
+        explained: What the explanation says, among other things.
         tab: The tab of the detail that says most.
         told: What that tab says, besides the explanation.
     """
@@ -32,7 +32,7 @@ class Case:
     happen: Callable[[Watched], Path | None]
     mark: str
     comment: re.Pattern[str]
-    explained: tuple[str, ...] = ()
+    explained: tuple[str, ...]
     tab: str = "Request"
     told: tuple[str, ...] = ()
 
@@ -113,6 +113,7 @@ CASES = (
         _be_good,
         "✅",
         re.compile(rf"^/filer -> pod {ALICE}:\d+ · token from header, \w+, \d+ s left"),
+        (f"✓ token for {ALICE}, ", "the target of the token", "answered by the upstream"),
     ),
     Case(
         "expired",
@@ -120,6 +121,7 @@ CASES = (
         _expire,
         "🔒",
         re.compile(r"^401 token_expired: expired 1\d s ago · token from header · /filer"),
+        ("✗ token 401 token_expired: expired 1", "answered by us"),
     ),
     Case(
         "wrong-key",
@@ -127,6 +129,7 @@ CASES = (
         _be_signed_by_a_stranger,
         "🔒",
         re.compile(r"^401 token_signature"),
+        ("✗ token 401 token_signature",),
     ),
     Case(
         "another-user",
@@ -134,6 +137,7 @@ CASES = (
         _be_of_another_user,
         "✅",
         re.compile(rf"^/filer -> pod {BOB}:\d+ · token from header"),
+        (f"✓ token for {BOB}, ", f"what {BOB}:"),
     ),
     Case(
         "unknown-path",
@@ -141,6 +145,7 @@ CASES = (
         _be_unknown,
         "⚠",
         re.compile(r"^/ -> website 127\.0\.0\.1:\d+"),
+        ("✓ location / (prefix) -> website", "not /filer (prefix): is for whole segments"),
     ),
     Case(
         "pod-down",
@@ -148,6 +153,7 @@ CASES = (
         _be_down,
         "💥",
         re.compile(rf"^502 \w+.* · /filer -> pod {NO_POD}:\d+"),
+        ("502 upstream_refused", f"✓ token for {NO_POD}, ", "answered by us"),
     ),
     Case(
         "pod-slow",
@@ -155,6 +161,7 @@ CASES = (
         _be_slow,
         "💥",
         re.compile(rf"^504 \w+.* · /filer -> pod {ALICE}:\d+"),
+        ("504 upstream_timeout", f"✓ token for {ALICE}, ", "answered by us"),
     ),
     Case(
         "cache-hit",
@@ -162,6 +169,7 @@ CASES = (
         _hit_the_cache,
         "⚡",
         re.compile(r"^/ -> website 127\.0\.0\.1:\d+ · route-addon; hit"),
+        ("answered by the HTTP cache", "would get, with placeholders"),
     ),
     Case(
         "websocket",
@@ -169,6 +177,7 @@ CASES = (
         _talk,
         "🔌",
         re.compile(rf"^/websockify -> pod {ALICE}:\d+ · token from query"),
+        ("a WebSocket: a tunnel in both directions",),
         tab="WebSocket",
         told=("key event: 1",),
     ),
@@ -178,5 +187,6 @@ CASES = (
         _replay_differently,
         "🔀",
         re.compile(rf"^different in port, host; now /printerfiler -> pod {ALICE}:{OTHER_PORT}"),
+        ("this is not what was decided then:", f"+ port: {OTHER_PORT}"),
     ),
 )

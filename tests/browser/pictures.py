@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 TOKEN_LIFE_S = 420
 DRAWN_S = 1.0  # xterm's window and what it shows come a little after the connection
 SEEN_S = 5.0  # until the pool's tile has shown who takes over
-CASE_SIZE: "ViewportSize" = {"width": 1360, "height": 800}
+CASE_SIZE: "ViewportSize" = {"width": 1200, "height": 620}
 COMMANDS = (
     "echo X server $DISPLAY, $(stty size) characters",
     r'for i in {40..47}; do printf "\e[${i}m    "; done; tput sgr0; echo',

@@ -9,10 +9,8 @@ from route_addon.carry.mask import Mask
 from route_addon.core.router import Router
 from route_addon.debug.explaining import read_case
 from route_addon.debug.explanation_text import build_explanation
-from route_addon.debug.views.location_view import bound, read_evidence
+from route_addon.debug.views.location_view import CHOSEN, NOT_CHOSEN, bound, read_evidence
 
-_CHOSEN: Final = 2.0
-_ON_DEMAND: Final = -1.0
 _USER_INTERFACE: Final = "view"
 """The addon by which a person looks at flows: printed ones show the answer itself."""
 
@@ -32,11 +30,17 @@ class ExplanationView(contentviews.Contentview):
         self._mask = mask
 
     def render_priority(self, data: bytes, metadata: contentviews.Metadata) -> float:
-        """First for an answer of ours that refuses: why is what everybody will ask."""
-        is_refusal = read_evidence(metadata).get("slug") is not None
+        """First where nothing else is to be seen: a request without content, or a refusal of ours.
+
+        A user interface opens a flow at its request, so the explanation stands there unasked.
+        """
+        if ctx.master.addons.get(_USER_INTERFACE) is None:
+            return NOT_CHOSEN
+        if isinstance(metadata.http_message, http.Request):
+            return NOT_CHOSEN if data else CHOSEN
         is_answer = isinstance(metadata.http_message, http.Response)
-        is_looked_at = ctx.master.addons.get(_USER_INTERFACE) is not None
-        return _CHOSEN if is_refusal and is_answer and is_looked_at else _ON_DEMAND
+        is_refusal = read_evidence(metadata).get("slug") is not None
+        return CHOSEN if is_answer and is_refusal else NOT_CHOSEN
 
     def prettify(self, data: bytes, metadata: contentviews.Metadata) -> str:
         """Explain the flow, then show what content there is."""
