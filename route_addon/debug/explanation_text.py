@@ -88,11 +88,15 @@ def _tell_outcome(evidence: Evidence) -> Iterator[str]:
 
 
 def _tell_verdict(case: Case, decision: Decision) -> Iterator[str]:
-    """The decision, where more than that became of it."""
+    """The decision, where it is not all that became of it."""
     verdict = describe(build_evidence(decision, case.now))
-    if not case.evidence or verdict != describe(case.evidence):
-        yield verdict
-    yield f"by the rules in force, as of {describe_time(case.now)}"
+    rules = f"by the rules in force, as of {describe_time(case.now)}"
+    if not case.evidence:
+        yield from (verdict, rules)
+    elif verdict == describe(case.evidence):
+        yield rules
+    else:
+        yield from (f"{rules}:", verdict)
 
 
 def _tell_differences(recorded: Recorded | None, anew: Recorded) -> Iterator[str]:
@@ -116,7 +120,9 @@ def _tell_request(case: Case, decision: Decision, sent: Recorded) -> Iterator[st
         # The pool has chosen another server than its first.
         server = decision.server._replace(host=evidence["host"], port=evidence["port"])
         name, host = str(evidence["server"]), with_server(decision, server).host
-    verb = "got" if is_sent else "would get"
+    # An answer of ours may mean that nobody got anything.
+    told = "was to get" if evidence.get("answered_by") == ROUTE else "got"
+    verb = told if is_sent else "would get"
     yield f"what {printable(name)} {verb}, with placeholders for secrets:"
     fields = [(one.encode("latin-1"), value.encode("latin-1")) for one, value in sent.fields]
     path = sent.path.encode("latin-1")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.browser.mitmweb import NO_POD, Watched
+from tests.desktop_session import play_desktop, play_viewer
 from tests.e2e.harness import ALICE, BOB, Request, Wire, build_request
 
 OTHER_PORT = 29000
-KEY_EVENT = b"\x04\x01\0\0\0\0\xff\x0d"
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def _hit_the_cache(watched: Watched) -> None:
 
 def _talk(watched: Watched) -> None:
     token = watched.token(ALICE).decode()
+    watched.fleet.alice["ws_tcp_bridge"].play(play_desktop)
     with watched.router.open_websocket(f"/websockify?jwt_token={token}") as websocket:
-        websocket.send(KEY_EVENT)
-        websocket.recv()
+        play_viewer(websocket)
 
 
 def _replay_differently(watched: Watched) -> Path:
@@ -179,7 +179,7 @@ CASES = (
         re.compile(rf"^/websockify -> pod {ALICE}:\d+ · token from query"),
         ("a WebSocket: a tunnel in both directions",),
         tab="WebSocket",
-        told=("key event: 1",),
+        told=("ServerInit: 800x520", "key event: 1"),
     ),
     Case(
         "replay-difference",

@@ -113,7 +113,7 @@ def test_a_flow_that_failed_later() -> None:
     assert answer.status == 502
     text = explain(flow, router)
     assert text.startswith("502 upstream_refused · ")
-    assert "\n\n/ -> website website:80 · " in text
+    assert ":\n/ -> website website:80 · " in text
     assert "not what was decided then" not in text
     assert "what website:80 got" in text
 
@@ -140,7 +140,7 @@ def test_rules_that_have_changed() -> None:
     router = make_router(locations=Locations([Location("/x", PREFIX, "pyos")]))
     text = explain(flow, router)
     assert text.startswith("/ -> website website:80 · ")
-    assert "\n\n/x -> pyos pyos:8000 · " in text
+    assert ":\n/x -> pyos pyos:8000 · " in text
     different = text.partition("\nthis is not what was decided then:\n")[2].split("\n")
     assert "  - location: /" in different
     assert "  + location: /x" in different
@@ -151,7 +151,7 @@ def test_a_placeholder_of_which_nothing_is_known() -> None:
     """It is not taken for a token that is bad."""
     open_then = make_router(locations=Locations([Location("/", PREFIX, "website")]))
     text = explain(make_live(open_then, HEADER), make_router())
-    assert "\n\n401 token_unrecorded · token from header · " in text
+    assert ":\n401 token_unrecorded · token from header · " in text
 
 
 def test_a_recording_with_the_token_in_it() -> None:

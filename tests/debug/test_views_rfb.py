@@ -1,10 +1,7 @@
 """RFB: what a desktop and its viewer say, without which keys and what is copied."""
 
-import base64
-import json
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 from mitmproxy.contentviews import Metadata
@@ -13,8 +10,8 @@ from mitmproxy.websocket import WebSocketMessage
 from route_addon.debug.views import rfb_names
 from route_addon.debug.views.rfb import Rfb
 from tests.debug.viewing import Socket, find_chosen
+from tests.desktop_session import read_session
 
-SESSION = Path(__file__).parents[1] / "vectors" / "desktop_session.json"
 VERSION = b"RFB 003.008\n"
 PIXELS_32 = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
 PIXELS_16 = struct.pack(">BBBBHHHBBBxxx", 16, 16, 0, 1, 31, 63, 31, 11, 5, 0)
@@ -405,12 +402,11 @@ def test_order_of_looking(desktop: Desktop) -> None:
 
 
 def replay_session(desktop: Desktop, start: int = 0) -> list[str]:
-    """All that is told of a real session: noVNC 1.7 with Xtigervnc 1.12, three keys typed."""
-    messages = json.loads(SESSION.read_text())[start:]
+    """All that is told of a real session, in which three keys were typed."""
     return [
         line
-        for from_client, content in messages
-        for line in desktop.say(base64.b64decode(content), from_client)
+        for from_client, data in read_session()[start:]
+        for line in desktop.say(data, from_client)
     ]
 
 
