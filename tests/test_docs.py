@@ -19,6 +19,7 @@ import pytest
 
 from route_addon.core.errors import RouteError
 from route_addon.core.keys import fingerprint
+from route_addon.debug.judgement import TokenUnrecorded
 from route_addon.options import OPTIONS, Value, default_values
 from route_addon.serve.metrics.families import FAMILIES
 from route_addon.settings import build_settings
@@ -43,7 +44,9 @@ def _refusals(parent: type[RouteError] = RouteError) -> Iterator[tuple[str, int]
 def test_every_slug_has_a_paragraph() -> None:
     """Each refusal stands there once, with its status and what to make of it."""
     explained = _EXPLAINED.findall(OPERATIONS.read_text("utf-8"))
-    assert sorted((slug, int(status)) for slug, status, _ in explained) == sorted(_refusals())
+    refusals = sorted(_refusals())
+    assert (TokenUnrecorded.slug, TokenUnrecorded.status) in refusals
+    assert sorted((slug, int(status)) for slug, status, _ in explained) == refusals
     assert all(len(text) > 30 for *_, text in explained)
 
 
