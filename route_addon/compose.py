@@ -53,7 +53,7 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
         Views(
             [
                 ExplanationView(lambda: route.router, route.watch.mask),
-                DesktopToken(lambda: route.router),
+                DesktopToken(lambda: route.router, route.watch.mask),
                 Rfb(),
                 Terminal(),
                 Signalling(),

@@ -11,6 +11,7 @@ from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.mask import Mask
 from route_addon.core.keys import NO_KEYS
 from route_addon.core.router import Router
+from route_addon.core.targetmap import Verified
 from route_addon.debug.views.desktop_token import DesktopToken
 from tests.core.heads import make_router
 from tests.debug.viewing import MAX_CHARS, find_chosen
@@ -18,7 +19,8 @@ from tests.hosting import make_flow
 from tests.minting import LIFE_S, NOW, KeyPair, mint
 
 TOKEN = mint("10.0.0.1")
-PLACEHOLDER = Mask(b"key").placeholder(TOKEN)
+MASK = Mask(b"key")
+PLACEHOLDER = MASK.placeholder(TOKEN)
 ANSWER = {"status": 200, "result": {"target_ip": "10.0.0.1", "authorization": TOKEN.decode()}}
 
 
@@ -41,7 +43,7 @@ def router() -> Router:
 @pytest.fixture(scope="module")
 def view(router: Router) -> DesktopToken:
     """The view, with a router."""
-    return DesktopToken(lambda: router)
+    return DesktopToken(lambda: router, MASK)
 
 
 def show(view: DesktopToken, data: bytes, metadata: Metadata | None = None) -> str:
@@ -89,8 +91,8 @@ def test_token_of_another_key(view: DesktopToken, stranger: KeyPair) -> None:
 def test_without_keys() -> None:
     """Without keys, and without a router, it is said that nobody can judge."""
     keyless = make_router(keys=NO_KEYS)
-    assert "0 signing keys were tried" in show(DesktopToken(lambda: keyless), TOKEN)
-    assert "no router" in show(DesktopToken(lambda: None), TOKEN)
+    assert "0 signing keys were tried" in show(DesktopToken(lambda: keyless, MASK), TOKEN)
+    assert "no router" in show(DesktopToken(lambda: None, MASK), TOKEN)
 
 
 def test_token_in_an_answer(view: DesktopToken) -> None:
@@ -155,8 +157,24 @@ def test_placeholder_of_something_else(view: DesktopToken) -> None:
     """What this flow knows nothing of is not told of."""
     for metadata in (make_metadata("/API"), make_metadata("/filer", token_source="header")):
         shown = show(view, PLACEHOLDER, metadata)
-        assert "in the place of a secret that this flow does not use" in shown
-    assert "does not use" in show(view, PLACEHOLDER, Metadata())
+        assert "in the place of a secret that nobody has used yet, or no more" in shown
+    assert "nobody has used" in show(view, PLACEHOLDER, Metadata())
+
+
+def test_placeholder_of_a_token_in_use() -> None:
+    """A token that has opened something is told of wherever its placeholder stands."""
+    router = make_router()
+    router.targets.put(TOKEN, Verified("10.0.0.1", NOW + LIFE_S), NOW)
+    router.targets.put(mint("10.0.0.2"), Verified("10.0.0.2", NOW + LIFE_S), NOW)
+    counted = (router.targets.hits, router.targets.misses)
+    shown = show(DesktopToken(lambda: router, MASK), b'{"authorization": "%b"}' % PLACEHOLDER)
+    first = f"authorization: {PLACEHOLDER.decode()}, in the place of a token, judged as of "
+    assert shown.startswith(first)
+    assert "verdict: opens 10.0.0.1, for 420 s more" in shown
+    assert "10.0.0.2" not in shown
+    assert (router.targets.hits, router.targets.misses) == counted
+    without = DesktopToken(lambda: None, MASK)
+    assert "nobody has used" in without.prettify(PLACEHOLDER, make_metadata())
 
 
 def test_chosen(view: DesktopToken) -> None:

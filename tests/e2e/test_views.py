@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Command, Fleet, Router, build_request, wait_until
+from tests.e2e.harness import ALICE, Command, Fleet, Router, build_request, wait_until
 from tests.e2e.web import PASSWORD, Web, free_port
 
 KEY_EVENT = b"\x04\x01\0\0\0\0\xff\x0d"
@@ -90,7 +90,7 @@ def test_signalling(mitmweb: tuple[Router, Web], fleet: Fleet) -> None:
 
 
 def test_token_in_an_answer(mitmweb: tuple[Router, Web], fleet: Fleet) -> None:
-    """An answer of pyos says which token it holds, and does not show it."""
+    """An answer of pyos says of the token in it, once it is used, what it opens."""
     router, web = mitmweb
     token = fleet.alice.token
     body = b'{"result": {"authorization": "%b", "expire_in": 420}}' % token
@@ -99,10 +99,12 @@ def test_token_in_an_answer(mitmweb: tuple[Router, Web], fleet: Fleet) -> None:
         % (len(body), body)
     )
     router.ask(build_request(b"/API/composer/refreshdesktoptoken"))
+    router.ask(build_request(b"/filer/x", (b"ABCAuthorization", token)))
     flow = web.find("/API/composer")
     assert flow is not None
     shown = web.call("GET", f"/flows/{flow['id']}/response/content/auto.json")
     assert shown["view_name"] == "Desktop token"
-    assert "result.authorization: " in shown["text"]
+    assert "result.authorization: hidden." in shown["text"]
+    assert f"verdict: opens {ALICE}, for " in shown["text"]
     assert '"expire_in": 420' in shown["text"]
     assert token.decode() not in shown["text"]

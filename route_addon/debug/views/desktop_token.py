@@ -1,7 +1,8 @@
 """A desktop token in a content: what it says, and what the router makes of it.
 
-A real token is checked as any request's would be; where a placeholder stands in its place, only
-the flow it was taken from can say. Neither a token nor its signature is shown.
+A token is checked as any request's would be. Where a placeholder stands in its place, the token is
+looked for among those that are in use; where it is not, only the flow itself can say. Neither a
+token nor its signature is shown.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mitmproxy import contentviews, http
 
-from route_addon.carry.mask import PLACEHOLDER
+from route_addon.carry.mask import PLACEHOLDER, Mask
 from route_addon.core.credentials import replace_tokens
 from route_addon.core.errors import RouteError
 from route_addon.core.inspection import inspect_token
@@ -25,6 +26,8 @@ _MAX_BYTES: Final = 64 * 1024
 """What is looked through; pyos' answers are a fraction of it."""
 _MAX_TOKENS: Final = 8
 """Each is some RSA work, and a content may hold thousands."""
+_MAX_LOOKED_AT: Final = 8192
+"""Of the tokens in use, the last: some 50 ms, in which nobody else is served."""
 _ISSUER: Final = "/API"
 _ON_DEMAND: Final = 0.5
 """Below mitmproxy's own views: a content that happens to hold a token is rather JSON."""
@@ -48,12 +51,14 @@ class DesktopToken(contentviews.Contentview):
 
     Args:
         router: The router in force, whose keys and policy judge; None while there is none.
+        mask: Made the placeholders.
     """
 
     name = "Desktop token"
 
-    def __init__(self, router: Callable[[], Router | None]) -> None:
+    def __init__(self, router: Callable[[], Router | None], mask: Mask) -> None:
         self._router = router
+        self._mask = mask
 
     def render_priority(self, data: bytes, metadata: contentviews.Metadata) -> float:
         """First for a content that is a token, and for an answer of pyos that holds one."""
@@ -69,18 +74,34 @@ class DesktopToken(contentviews.Contentview):
 
     def prettify(self, data: bytes, metadata: contentviews.Metadata) -> str:
         """Describe each token, and show the content without them."""
-        lines: list[str] = []
-        for found in find_tokens(data)[:_MAX_TOKENS]:
-            lines.append(f"{found.where or 'content'}: {self._describe(found, metadata)}")
+        tokens = find_tokens(data)[:_MAX_TOKENS]
+        known = self._recall({found.token for found in tokens if found.is_placeholder})
+        lines = [
+            f"{found.where or 'content'}: {self._describe(found, known, metadata)}"
+            for found in tokens
+        ]
         return bound("\n".join([*(lines or ["no token"]), "", _show_content(data)]))
 
-    def _describe(self, found: Found, metadata: contentviews.Metadata) -> str:
-        if found.is_placeholder:
+    def _recall(self, placeholders: set[bytes]) -> Mapping[bytes, bytes]:
+        """The tokens that placeholders stand for, as far as they have been used lately."""
+        router = self._router()
+        if router is None or not placeholders:
+            return {}
+        tokens = router.targets.tokens()[-_MAX_LOOKED_AT:]
+        made = ((self._mask.placeholder(token), token) for token in tokens)
+        return {placeholder: token for placeholder, token in made if placeholder in placeholders}
+
+    def _describe(
+        self, found: Found, known: Mapping[bytes, bytes], metadata: contentviews.Metadata
+    ) -> str:
+        token = known.get(found.token)
+        if found.is_placeholder and token is None:
             return _describe_placeholder(found.token, metadata)
         router = self._router()
         if router is None:
             return "a token, and no router to judge it"
-        return _describe_token(found.token, router, _time(metadata))
+        stands_for = f"{found.token.decode('ascii')}, in the place of " if token else ""
+        return stands_for + _describe_token(token or found.token, router, _time(metadata))
 
 
 def find_tokens(data: bytes) -> list[Found]:
@@ -153,7 +174,7 @@ def _describe_placeholder(placeholder: bytes, metadata: contentviews.Metadata) -
     shown = placeholder.decode("ascii")
     evidence = read_evidence(metadata)
     if evidence.get("token_source") is None or not _is_sent(placeholder, metadata):
-        return f"{shown}, in the place of a secret that this flow does not use"
+        return f"{shown}, in the place of a secret that nobody has used yet, or no more"
     return "\n  ".join([f"{shown}, in the place of this request's token", *_say(evidence)])
 
 
