@@ -16,6 +16,7 @@ from route_addon.carry.certificates import Certificates
 from route_addon.carry.drain import Drain
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
+from route_addon.carry.log_readers import spare_log_events
 from route_addon.carry.log_records import hide_tokens_in_logs
 from route_addon.carry.payloads import keep_payloads_out_of_har
 from route_addon.carry.relay import Relay, choose_layers
@@ -80,6 +81,7 @@ class RouteAddon:
     def load(self, loader: addonmanager.Loader) -> None:
         """Register the options; a configuration that cannot be used ends the start."""
         hide_tokens_in_logs()
+        spare_log_events()
         try:
             register_options(loader, os.environ)
             check_host_options()

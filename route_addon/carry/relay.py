@@ -28,6 +28,7 @@ from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import read_peer
 from route_addon.carry.limits import CacheLimits, Limits
 from route_addon.carry.listener import listen_addresses
+from route_addon.carry.log_readers import is_read
 from route_addon.carry.pools import Pools
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
@@ -125,8 +126,9 @@ class Relay:
         )
 
     def report_refusal(self, answer: Respond) -> None:
-        """One line for each refusal."""
-        logger.info("%s", describe_answer(answer))
+        """One line for each refusal, where somebody reads it."""
+        if is_read(logging.INFO):
+            logger.info("%s", describe_answer(answer))
 
     def close(self) -> None:
         """Let threads and resting connections go."""
