@@ -870,6 +870,56 @@ def test_no_token_is_recorded(watched: Watched, fleet: Fleet) -> None:
     )
 
 
+def test_passwords_are_not_recorded(watched: Watched, fleet: Fleet) -> None:
+    """Nor what pyos answers; both sides get it whole."""
+    asked = b'{"user": "alice", "password": "not-to-be-told"}'
+    told = b'{"vncpassword": "not-to-be-told-either", "status": 200}'
+    fleet.pyos.play(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(told), told))
+    answer = watched.router.ask(build_request(b"/API/auth/1", method=b"POST", body=asked))
+
+    assert (fleet.pyos.request.body, answer.body) == (asked, told)
+    flow = watched.flow("/API/auth/1")
+    assert flow.response is not None
+    shown = json.loads(flow.request.content or b""), json.loads(flow.response.content or b"")
+    assert [one.pop(name)[:7] for one, name in zip(shown, ("password", "vncpassword"), strict=True)]
+    assert shown == ({"user": "alice"}, {"status": 200})
+    assert b"not-to-be-told" not in watched.recording
+
+
+def test_hidden_answer_streams_all_the_same(watched: Watched, fleet: Fleet) -> None:
+    """Its first part is with the client before its password is whole."""
+    go_on = threading.Event()
+
+    def answer(wire: Wire, request: Request) -> None:
+        wire.send(b'HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{"password": "')
+        go_on.wait(10)
+        wire.send(b'seen-by-nobody"}')
+
+    fleet.pyos.play(answer)
+    with watched.router.connect() as client:
+        client.send(build_request(b"/API/auth/2"))
+        client.read_head()
+        assert client.receive() == b'{"password": "'
+        go_on.set()
+        assert client.receive() == b'seen-by-nobody"}'
+    flow = watched.flow("/API/auth/2")
+    assert flow.response is not None
+    assert (flow.response.content or b"").startswith(b'{"password": "hidden.')
+
+
+def test_what_cannot_be_read_is_not_recorded(watched: Watched, fleet: Fleet) -> None:
+    """Where it may hold a secret; the flow says so, and the wire has it."""
+    body = b'{"password": "%b"}' % (b"x" * 150_000)
+    answer = watched.router.ask(build_request(b"/API/auth/3", method=b"POST", body=body))
+
+    assert answer.status == 200
+    assert fleet.pyos.request.body == body
+    flow = watched.flow("/API/auth/3")
+    assert flow.request.raw_content is None
+    route = flow.metadata["route"]
+    assert (route["request_withheld"], route["answer_withheld"]) == (True, False)
+
+
 def test_recording_is_judged_again(
     watched: Watched, options: Mapping[str, object], fleet: Fleet
 ) -> None:
@@ -1004,6 +1054,32 @@ def test_held_request_is_decided_again(mitmweb: tuple[Router, Web], fleet: Fleet
         web.call("POST", f"/flows/{identifier}/resume")
         assert client.read_answer().status == 401
     assert fleet.is_untouched
+
+
+def test_secrets_stay_in_a_body_that_is_edited(mitmweb: tuple[Router, Web], fleet: Fleet) -> None:
+    """Of a request and of an answer: a placeholder that still stands is the secret on the wire."""
+    router, web = mitmweb
+    asked = b'{"user": "alice", "password": "of-alice", "secret": 7}'
+    told = b'{"vncpassword": "of-the-pod", "name": "one"}'
+    fleet.pyos.play(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(told), told))
+    with begin(router, build_request(b"/API/held/auth", method=b"POST", body=asked)) as client:
+        identifier = web.wait_for_intercepted("/held/auth")
+        shown = web.call("GET", f"/flows/{identifier}/request/content.data")
+        assert shown["password"].startswith("hidden.")
+        edited = json.dumps({**shown, "user": "bob"})
+        web.call("PUT", f"/flows/{identifier}", {"request": {"content": edited}})
+        web.call("POST", f"/flows/{identifier}/resume")
+        web.wait_for_intercepted("/held/auth", has_answer=True)
+        assert json.loads(fleet.pyos.request.body) == {
+            "user": "bob",
+            "password": "of-alice",
+            "secret": 7,
+        }
+        shown = web.call("GET", f"/flows/{identifier}/request/content.data")
+        assert shown["user"] == "bob"
+        assert shown["password"].startswith("hidden.")
+        web.call("POST", f"/flows/{identifier}/resume")
+        assert client.read_answer().body == told
 
 
 @pytest.mark.parametrize("has_answer", [False, True])
