@@ -14,6 +14,7 @@ from route_addon.debug.history import History
 from route_addon.debug.judge import Judge
 from route_addon.debug.loading import Loading
 from route_addon.debug.record import Recorder
+from route_addon.debug.replay_commands import ReplayCommands
 from route_addon.debug.replayed_files import ReplayedFiles
 from route_addon.debug.views.desktop_token import DesktopToken
 from route_addon.debug.views.explanation import ExplanationView
@@ -49,6 +50,7 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
         Judge(lambda: route.router),
         Commands(route),
         ExplainCommands(lambda: route.router, route.watch.mask),
+        ReplayCommands(lambda: route.router),
         History(),
         Views(
             [

@@ -78,7 +78,7 @@ class TargetMap:
         Returns:
             How many entries left.
         """
-        tokens = [token for token, (_, entry) in self._entries.items() if entry.host == host]
+        tokens = self.tokens_of(host)
         for token in tokens:
             del self._entries[token]
         return len(tokens)
@@ -86,6 +86,10 @@ class TargetMap:
     def hosts(self) -> list[str]:
         """The targets of all entries, each once, in order."""
         return sorted({entry.host for _, entry in self._entries.values()})
+
+    def tokens_of(self, host: str) -> list[bytes]:
+        """The tokens of one target."""
+        return [token for token, (_, entry) in self._entries.items() if entry.host == host]
 
     def clear(self) -> None:
         """Drop all entries."""

@@ -14,7 +14,7 @@ from route_addon.core.inspection import inspect_token
 from route_addon.core.locations import Captures
 from route_addon.core.messages import Verify
 from route_addon.core.router import Router, Verdict
-from route_addon.core.steps import Trace
+from route_addon.core.steps import Step, Trace
 from route_addon.core.targetmap import TargetMap, Verified
 from route_addon.core.wording import printable
 
@@ -31,6 +31,8 @@ class Known(NamedTuple):
     verdict: Verdict
     how: str
     """How this is known, in words."""
+    checks: tuple[Step, ...] = ()
+    """The checks of the token, where it has been found elsewhere."""
 
 
 class Witness(Router):
@@ -107,23 +109,22 @@ class Witness(Router):
         verdict: Verdict | None,
         request_id: bytes,
     ) -> Verified | Verify:
-        find = super()._find_target
-        if self._known is None:
+        known, find = self._known, partial(super()._find_target, request, credential, now)
+        if known is None:
             inspection = inspect_token(self.rules, credential.token, now)
             self.trace.note("token cache", "not in it: the token is verified")
             self.trace.steps += inspection.steps
-            verdict = Verdict(credential.token, inspection.outcome)
-            return find(request, credential, now, verdict, request_id)
+            return find(Verdict(credential.token, inspection.outcome), request_id)
+        if known.checks:
+            self.trace.note("token", known.how)
+            self.trace.steps += known.checks
+            return find(known.verdict, request_id)
         return self.trace.take(
             "token",
-            partial(find, request, credential, now, self._known.verdict, request_id),
-            lambda found: f"{_describe(found, now)}; {self._known_how}",
-            self._known_how,
+            partial(find, known.verdict, request_id),
+            lambda found: f"{_describe(found, now)}; {known.how}",
+            known.how,
         )
-
-    @property
-    def _known_how(self) -> str:
-        return self._known.how if self._known is not None else ""
 
 
 class _Glance(TargetMap):

@@ -1,8 +1,8 @@
 """Explanations of flows, and of requests that nobody has sent.
 
-A flow keeps a placeholder in the place of its token. So of the token it is told what was found
-when the flow was decided; it is verified again only where the flow came from elsewhere, with the
-token in it, and there are keys.
+A flow keeps a placeholder in the place of its token. As long as the token is in the cache it is
+verified again, as of when the flow was decided. Else it is told what was found then. A flow that
+came from elsewhere, with the token in it, is verified where there are keys.
 """
 
 from typing import Final, NamedTuple
@@ -10,20 +10,22 @@ from typing import Final, NamedTuple
 from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE, Evidence
-from route_addon.carry.flows import check_head, read_head
+from route_addon.carry.flows import check_head
 from route_addon.carry.mask import PLACEHOLDER, Mask, Masked
 from route_addon.core.errors import RouteError
 from route_addon.core.explain import Explanation, explain
+from route_addon.core.inspection import inspect_token
 from route_addon.core.messages import RequestHead
 from route_addon.core.recorded import BadRecord, Recorded
 from route_addon.core.router import Router, Verdict
 from route_addon.core.steps import Step
 from route_addon.core.witness import Known
 from route_addon.core.wording import describe_error
-from route_addon.debug.judgement import recorded_id, recorded_time, recorded_verdict
+from route_addon.debug.judgement import recorded_head, recorded_time, recorded_verdict
 from route_addon.debug.replay import read_recorded
 
 _AS_RECORDED: Final = "as recorded: there is no key to verify it with"
+_STILL_THERE: Final = "it is still in the cache, so its checks are these"
 _NOT_AGAIN: Final = "the flow keeps a placeholder of the token, so it is not verified again"
 
 
@@ -49,7 +51,7 @@ def read_case(flow: http.HTTPFlow) -> Case:
     except BadRecord:
         recorded = None
     return Case(
-        read_head(flow, recorded_id(flow)),
+        recorded_head(flow),
         recorded_time(flow),
         found if isinstance(found, dict) else {},
         recorded_verdict(flow),
@@ -70,25 +72,29 @@ def explain_case(case: Case, router: Router, mask: Mask) -> Explanation:
     except RouteError as error:
         step = Step("framing", "refused", describe_error(error))
         return Explanation(router.refuse(case.head, error), (step,))
-    return explain(router, head, case.now, Masked(mask), _find_known(case, router))
+    return explain(router, head, case.now, Masked(mask), _find_known(case, router, mask))
 
 
-def _find_known(case: Case, router: Router) -> Known | None:
+def _find_known(case: Case, router: Router, mask: Mask) -> Known | None:
     """What is known of the token without looking at it; None where it is there to look at."""
     if case.verdict is None:
         return None
     values = [case.head.target, *(value for _, value in case.head.fields)]
-    if any(map(PLACEHOLDER.search, values)):
-        how = "from the cache then" if case.evidence.get("token_cached") else "as found then"
-        return Known(_detailed(case.verdict, case.evidence), f"{how}; {_NOT_AGAIN}")
-    if router.rules.keys.signing:
-        return None
-    return Known(_detailed(case.verdict, case.evidence), _AS_RECORDED)
+    placeholders = {found for value in values for found in PLACEHOLDER.findall(value)}
+    if not placeholders:
+        return None if router.rules.keys.signing else Known(_detail(case), _AS_RECORDED)
+    was = "from the cache then" if case.evidence.get("token_cached") else "verified then"
+    for token in router.targets.tokens_of(str(case.evidence.get("host"))):
+        if mask.placeholder(token) in placeholders:
+            found = inspect_token(router.rules, token, case.now)
+            return Known(Verdict(None, found.outcome), f"{was}; {_STILL_THERE}", found.steps)
+    return Known(_detail(case), f"{was}; {_NOT_AGAIN}")
 
 
-def _detailed(verdict: Verdict, evidence: Evidence) -> Verdict:
-    """A refusal, with what was told of it."""
-    outcome, detail = verdict.outcome, evidence.get("detail")
-    if isinstance(outcome, RouteError) and outcome.slug == evidence.get("slug") and detail:
+def _detail(case: Case) -> Verdict:
+    """What is known of a token: of a refusal, what was told of it too."""
+    assert case.verdict is not None
+    outcome, detail = case.verdict.outcome, case.evidence.get("detail")
+    if isinstance(outcome, RouteError) and outcome.slug == case.evidence.get("slug") and detail:
         return Verdict(None, type(outcome)(str(detail)))
-    return verdict
+    return case.verdict

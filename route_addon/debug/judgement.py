@@ -9,7 +9,7 @@ from route_addon.carry.flows import check_head, read_head, read_verdict
 from route_addon.carry.mask import PLACEHOLDER
 from route_addon.carry.request_id import make_request_id
 from route_addon.core.errors import RouteError, TokenMissing, TokenRepeated, Unauthorized
-from route_addon.core.messages import Decision, Field, Verify
+from route_addon.core.messages import Decision, Field, RequestHead, Verify
 from route_addon.core.router import Router, Verdict
 from route_addon.core.targetmap import TargetMap
 
@@ -40,8 +40,7 @@ def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
         router: Decides.
         now: The time to judge it at, in seconds since the epoch.
     """
-    head = read_head(flow, recorded_id(flow))
-    head = head._replace(fields=[_with_token_shape(field) for field in head.fields])
+    head = recorded_head(flow)
     try:
         head = check_head(head)
     except RouteError as error:
@@ -51,6 +50,12 @@ def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:
     if isinstance(decision, Verify):
         decision = router.decide(head, now, router.verify(decision.token, now))
     return decision
+
+
+def recorded_head(flow: http.HTTPFlow) -> RequestHead:
+    """The request head of a flow that holds placeholders, as it is to be decided again."""
+    head = read_head(flow, _recorded_id(flow))
+    return head._replace(fields=[_with_token_shape(field) for field in head.fields])
 
 
 def _with_token_shape(field: Field) -> Field:
@@ -71,7 +76,7 @@ def _said(flow: http.HTTPFlow) -> dict[object, object]:
     return evidence if isinstance(evidence, dict) else {}
 
 
-def recorded_id(flow: http.HTTPFlow) -> bytes:
+def _recorded_id(flow: http.HTTPFlow) -> bytes:
     """The identifier that a flow was given; a fresh one where none is known."""
     recorded = _said(flow).get("request_id")
     return recorded.encode("ascii") if isinstance(recorded, str) else make_request_id()

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         # Whoever reads the report has seen enough; the interpreter would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    print(_sum_up(counts))
+    print(sum_up(counts))
     return 1 if counts[DIFFERENT] else 0
 
 
@@ -97,7 +97,8 @@ def _replay(path: str, router: Router) -> Counter[str]:
     return counts
 
 
-def _sum_up(counts: Counter[str]) -> str:
+def sum_up(counts: Counter[str]) -> str:
+    """How many flows there were of each verdict."""
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (SAME, DIFFERENT))
     undecided = f", {counts[UNDECIDED]} {UNDECIDED}" if counts[UNDECIDED] else ""
     return f"{counts.total()} flows: {told}{undecided}"

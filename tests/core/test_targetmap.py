@@ -124,6 +124,8 @@ def test_hosts() -> None:
     targets.put(b"b", POD, 1000.0)
     targets.put(b"c", POD, 1000.0)
     assert targets.hosts() == ["10.0.0.1", "10.0.0.2"]
+    assert targets.tokens_of("10.0.0.1") == [b"b", b"c"]
+    assert targets.tokens_of("10.0.0.3") == []
 
 
 def test_forget() -> None:

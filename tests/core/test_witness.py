@@ -3,6 +3,7 @@
 import pytest
 
 from route_addon.core.errors import TokenExpired
+from route_addon.core.inspection import inspect_token
 from route_addon.core.messages import Field, Forward, RequestHead, Respond
 from route_addon.core.router import Router, Verdict
 from route_addon.core.steps import Step
@@ -163,3 +164,16 @@ def test_a_refusal_that_is_known_of() -> None:
         "401 token_expired: 12 s ago",
         ("as recorded",),
     )
+
+
+def test_a_token_that_is_found_elsewhere() -> None:
+    """Its checks are told as if the request held it."""
+    router = make_router()
+    inspection = inspect_token(router.rules, TOKEN, NOW)
+    known = Known(Verdict(None, inspection.outcome), "it is still cached", inspection.steps)
+    witness = Witness(router, known)
+    decision = witness.decide(make_head(b"/filer", (b"ABCAuthorization", b"x")), NOW, known.verdict)
+    assert isinstance(decision, Forward)
+    assert decision.server.host == "10.0.0.1"
+    assert witness.trace.steps[-1].title == "target policy"
+    assert ("token", "noted", "it is still cached", ()) in witness.trace.steps

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ async def test_help(host: Any) -> None:
     assert {
         *("route.explain", "route.decide", "route.decide.methods", "route.table"),
         *("route.upstreams", "route.cache", "route.cache.purge", "route.forget", "route.targets"),
-        *("route.drain", "route.token.inspect"),
+        *("route.drain", "route.token.inspect", "route.record", "route.replay"),
     } <= set(ours)
     assert all(command.help and command.signature_help() for command in ours.values())
 
@@ -65,6 +66,7 @@ async def test_completion(host: Any) -> None:
     router.targets.put(TOKEN, Verified("10.0.0.1", 2e9), 1e9)
     assert complete(host, "route.forget ") == ["10.0.0.1"]
     assert "route.token.inspect" in complete(host, "route.t")
+    assert "./tests/" in complete(host, "route.replay ")
 
 
 async def test_explain(host: Any) -> None:
@@ -173,3 +175,24 @@ async def test_history(host: Any) -> None:
     host.master.commands.call("commands.history.add", f"route.token.inspect {TOKEN.decode()}")
     assert call(host, "commands.history.get") == ["route.token.inspect"]
     assert type(host.master.commands).parse_partial.cache_info().currsize == 1
+
+
+async def test_record(host: Any, tmp_path: Path) -> None:
+    """The option says where recordings go; one that cannot be written to is refused."""
+    assert call(host, f"route.record {tmp_path}/a.mitm") == f"recording in {tmp_path}/a.mitm"
+    assert host.options.route_record == f"{tmp_path}/a.mitm"
+    assert call(host, "route.record") == "recording no more"
+    assert host.options.route_record == ""
+
+
+async def test_replay_of_what_is_no_recording(host: Any, tmp_path: Path) -> None:
+    """It is refused with a sentence, and so is one that traffic would have to wait for."""
+    with pytest.raises(exceptions.CommandError, match="No such file"):
+        call(host, f"route.replay {tmp_path}/none")
+    (tmp_path / "bad").write_bytes(b"no flows")
+    with pytest.raises(exceptions.CommandError, match="bad"):
+        call(host, f"route.replay {tmp_path}/bad")
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(2**25)
+    with pytest.raises(exceptions.CommandError, match="traffic would wait"):
+        call(host, f"route.replay {tmp_path}/large")

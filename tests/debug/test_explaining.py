@@ -77,7 +77,7 @@ def test_a_live_flow() -> None:
     )
     assert lines[2:4] == ["", "by the rules in force, as of 2023-11-14 22:13:20 UTC"]
     assert find_step(text, "token") == (
-        "for 10.0.0.1, 420 s left; as found then; "
+        "for 10.0.0.1, 420 s left; verified then; "
         "the flow keeps a placeholder of the token, so it is not verified again"
     )
     assert (
@@ -93,6 +93,21 @@ def test_a_token_from_the_cache() -> None:
     """It is said that it came from the cache then."""
     text = explain(make_live(make_router(), HEADER, token_cached=True), make_router())
     assert "; from the cache then; the flow keeps" in find_step(text, "token")
+
+
+def test_a_token_that_is_still_cached() -> None:
+    """Whose placeholder it is can be told, so each check is; another's token does not serve."""
+    router = make_router()
+    flow = make_live(make_router(), HEADER)
+    router.targets.put(mint("10.0.0.1", life_s=9), Verified("10.0.0.1", NOW + 9), NOW)
+    assert "token signature" not in explain(flow, router)
+    router.targets.put(TOKEN, Verified("10.0.0.1", NOW + LIFE_S), NOW)
+    text = explain(flow, router)
+    assert find_step(text, "token") == (
+        "verified then; it is still in the cache, so its checks are these"
+    )
+    assert find_step(text, "token signature") == "signing key 1 of 1 made it"
+    assert (router.targets.hits, router.targets.misses) == (0, 0)
 
 
 def test_a_refused_flow() -> None:

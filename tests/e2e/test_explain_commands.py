@@ -88,6 +88,7 @@ def test_a_request_that_passed(mitmweb: tuple[Router, Bar], fleet: Fleet) -> Non
     assert shown["Referer"] == "http://desk.example/"
     assert f"  GET {got.target.decode()} HTTP/1.1" in text.split("\n")
     assert "\n✓ path             /filer/passed, made canonical\n" in text
+    assert "\n✓ token signature  signing key 1 of 1 made it\n" in text
 
 
 def test_a_request_that_was_refused(mitmweb: tuple[Router, Bar], fleet: Fleet) -> None:
@@ -145,6 +146,23 @@ def test_forget(mitmweb: tuple[Router, Bar], fleet: Fleet) -> None:
     assert fleet.alice.address in bar.type("route.targets")
     assert bar.type("route.forget", fleet.alice.address).endswith(" tokens forgotten")
     assert fleet.alice.address not in bar.type("route.targets")
+
+
+def test_record_and_replay(mitmweb: tuple[Router, Bar], fleet: Fleet) -> None:
+    """What was recorded is decided the same; after a change, it is told what differs."""
+    router, bar = mitmweb
+    recording = str(bar.folder / "recorded.mitm")
+    assert bar.type("route.record", recording) == f"recording in {recording}"
+    router.ask(build_request(b"/filer/recorded", (b"ABCAuthorization", fleet.alice.token)))
+    router.ask(build_request(b"/container/80/recorded"))
+    assert bar.type("route.record") == "recording no more"
+    assert bar.type("route.replay", recording).startswith("2 flows: 2 same, 0 different\nsame ")
+    bar.type("set", f"route_ports=file_service={fleet.alice.ports['printerfile_service']}")
+    report = bar.type("route.replay", recording)
+    bar.type("set", f"route_ports={fleet.options['route_ports']}")
+    assert report.startswith("2 flows: 1 same, 1 different\ndifferent ")
+    assert f"- port: {fleet.alice.ports['file_service']}\n" in report
+    assert TOKEN.search(report.encode()) is None
 
 
 def test_help(mitmweb: tuple[Router, Bar]) -> None:
