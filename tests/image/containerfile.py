@@ -21,6 +21,17 @@ from typing import NamedTuple
 SYSTEM_PATH = f"{sys.base_prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """A base image has its Python on the PATH; here that is the Python that the tests run on."""
 
+_HOLD = """
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/try" "$1/try/upper" "$1/try/work" "$1/try/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/try/upper,workdir=$1/try/work" "$1/try/root"
+umount "$1/try/root"
+unshare --net ip link add eth0 type veth peer name eth1
+echo ready
+exec sleep 3600
+"""
+"""Tries all that will be needed, and holds the namespace."""
+
 _CONTINUED = re.compile(r"\\\n\s*")
 
 
@@ -53,25 +64,33 @@ class Stage:
 
 
 class Rooms:
-    """A mount namespace in which roots can be laid over this machine's file system."""
+    """A mount namespace in which roots can be laid over this machine's file system.
+
+    Raises:
+        OSError: This machine does not let us.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        mount = f"mount -t tmpfs tmpfs {shlex.quote(str(folder))} && echo ready && exec sleep 3600"
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", mount], stdout=subprocess.PIPE, text=True
+            ["unshare", "--mount", "sh", "-euc", _HOLD, "sh", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        assert self._holder.stdout is not None
+        assert self._holder.stdout is not None and self._holder.stderr is not None
         if self._holder.stdout.readline() != "ready\n":
+            said = self._holder.stderr.read()
             self.close()
-            raise PermissionError("a mount namespace takes root and CAP_SYS_ADMIN")
+            raise PermissionError(f"namespaces, overlays and virtual cables take root: {said}")
 
     def close(self) -> None:
         """Let everything go."""
         self._holder.kill()
         self._holder.wait()
-        assert self._holder.stdout is not None
+        assert self._holder.stdout is not None and self._holder.stderr is not None
         self._holder.stdout.close()
+        self._holder.stderr.close()
 
     def words(self, *words: str) -> list[str]:
         """The words of a command that runs in here."""
@@ -212,7 +231,7 @@ def build_image(repository: Path, containerfile: Path) -> Iterator[tuple[Rooms, 
     """Perform a Containerfile of a repository; all is gone at the end.
 
     Raises:
-        PermissionError: This takes root.
+        OSError: This machine does not let us.
     """
     with tempfile.TemporaryDirectory(prefix="image-") as name:
         context, top = Path(name, "context"), Path(name, "rooms")
