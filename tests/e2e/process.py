@@ -73,7 +73,8 @@ class Command:
     @property
     def start_line(self) -> str:
         """What stands before the address in the line that says that it listens."""
-        return START_LINE if SCRIPT in self.scripts else "listening at"
+        is_router = any(script.name == SCRIPT.name for script in self.scripts)
+        return START_LINE if is_router else "listening at"
 
     def start(self, **streams: Any) -> subprocess.Popen[bytes]:
         """Start it."""
