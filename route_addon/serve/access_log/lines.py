@@ -128,7 +128,7 @@ def read_said(report: Report, proxies: TrustedProxies, max_bytes: int) -> Said:
         return Said(client, None, None, None, None, None)
     return Said(
         client,
-        _show(head.method, _METHOD_BYTES),
+        head.method[:_METHOD_BYTES].decode("ascii", "backslashreplace"),
         _show(head.target, max_bytes),
         head.version.decode("ascii"),
         *(

@@ -10,6 +10,7 @@ from collections import Counter
 from http import HTTPStatus
 from typing import Final
 
+from route_addon.core.messages import Forward
 from route_addon.core.observer import CLIENT_CLOSED, Report
 from route_addon.serve.metrics.families import BUCKETS_S
 from route_addon.serve.metrics.joining import Labels
@@ -90,29 +91,32 @@ class Tally:
         location.received_bytes += report.received_bytes
         location.sent_bytes += report.sent_bytes
         location.cuts += report.is_cut
-        if report.first_byte is not None:
-            location.first_bytes.add(report.first_byte - report.began)
+        began, first_byte, ended = report.began, report.first_byte, report.ended
+        if first_byte is not None:
+            location.first_bytes.add(first_byte - began)
         if report.tunnel is None:
             self._count(report, name)
-            if report.ended is not None:
-                location.durations.add(report.ended - report.began)
+            if ended is not None:
+                location.durations.add(ended - began)
         if report.slug:
             self.refusals[name, report.slug] += 1
         if report.http_cache:
             self.cached[name, _cache_result(report.http_cache)] += 1
 
     def _count(self, report: Report, name: str) -> None:
-        forward = report.forward
-        upstream = forward.upstream if forward is not None else NONE
-        method = _METHODS.get(report.head.method, OTHER) if report.decision is not None else NONE
+        decision = report.decision
+        upstream = decision.upstream if isinstance(decision, Forward) else NONE
+        method = _METHODS.get(report.head.method, OTHER) if decision is not None else NONE
         status = _STATUSES.get(report.status) or f"{report.status // 100}xx"
         self.requests[name, upstream, method, status] += 1
 
 
 def location_name(report: Report) -> str:
     """The label of a report's location."""
-    location = report.location
-    return location.location if location is not None else NONE
+    decision = report.decision
+    if decision is None or decision.location is None:
+        return NONE
+    return decision.location.location
 
 
 def _cache_result(said: bytes) -> str:
