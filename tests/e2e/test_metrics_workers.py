@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 from collections.abc import Mapping
 
 from tests.e2e.harness import Fleet, Router, ServeCommand, build_request, wait_until
@@ -88,3 +89,18 @@ def kill_workers(router: Router) -> None:
     assert ready is not None
     for pid in ready.groups():
         os.kill(int(pid), signal.SIGKILL)
+
+
+def test_the_parent_is_killed(installation: Mapping[str, object], fleet: Fleet) -> None:
+    """Workers that drain without it do not hold its address: another one can listen there."""
+    port = free_port()
+    drain = {"route_drain": 20, "route_drain_websockets": 20}
+    options = {**installation, **drain, "route_metrics": port, "route_workers": 2}
+    with Router(ServeCommand(options)) as router:
+        router.wait_for("2 workers are ready")
+        with router.open_websocket(f"/websockify?{fleet.alice.token.decode()}") as websocket:
+            router.signal(signal.SIGKILL)
+            router.wait()
+            with socket.create_server(("127.0.0.1", port)):
+                websocket.send("still")
+                assert websocket.recv() == "still"

@@ -1,6 +1,7 @@
 """The access log, as an observer of the carrier."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -52,5 +53,6 @@ class AccessLog:
 
     def _warn(self, sentence: str) -> None:
         """Log it in the loop: mitmproxy's log may end whoever writes to it."""
-        if not self._loop.is_closed():
+        # The last lines are written when the loop may have ended.
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(logger.warning, "%s", sentence)

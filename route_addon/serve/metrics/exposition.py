@@ -6,11 +6,13 @@ alone, and this module only where metrics are on.
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from socketserver import TCPServer
 from threading import BoundedSemaphore, Thread
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import (
@@ -52,12 +54,7 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, as they are now."""
-        try:
-            snapshot = self._read()
-        except Exception as fault:
-            # The scrape fails, which Prometheus tells (up == 0); the text of a fault may not.
-            logger.error("metrics could not be read: %s", describe_fault(fault))
-            raise RuntimeError("the metrics could not be read") from None
+        snapshot = self._read()
         for family in FAMILIES:
             samples = snapshot.get(family.name)
             if samples:
@@ -103,6 +100,10 @@ class _Server(ThreadingWSGIServer):
     def verify_request(self, request: object, client_address: object) -> bool:
         return self._free.acquire(blocking=False)
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A scraper that was silent, or has gone."""
+        logger.info("a scrape failed: %s", describe_fault(sys.exception() or Exception()))
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
@@ -117,6 +118,20 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing."""
+
+
+def _guard(app: WSGIApplication) -> WSGIApplication:
+    """The same, but of a fault only its kind is told, in the log: Prometheus sees a failure."""
+
+    def guarded(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        try:
+            return app(environment, start)
+        except Exception as fault:
+            logger.error("metrics could not be read: %s", describe_fault(fault))
+            start("500 Internal Server Error", [])
+            return (b"",)
+
+    return guarded
 
 
 class Listener:
@@ -135,12 +150,16 @@ class Listener:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Exposition(read))
         self._server = _Server(host, port)
-        self._server.set_app(make_wsgi_app(registry))
+        self._server.set_app(_guard(make_wsgi_app(registry)))
         self.port = self._server.server_port
         self._thread = Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True
         )
         self._thread.start()
+
+    def leave(self) -> None:
+        """Let go of it in a process that has inherited it by a fork."""
+        self._server.socket.close()
 
     def close(self) -> None:
         """Answer no more."""

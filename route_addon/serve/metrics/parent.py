@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,5 +37,7 @@ def gather_metrics(endpoint: Endpoint | None, folder: str) -> Iterator[None]:
                 logger.warning("no metrics: %s is taken (%s)", endpoint, error.strerror)
             else:
                 stack.callback(listener.close)
+                # Workers are forks, and may outlive their parent.
+                os.register_at_fork(after_in_child=listener.leave)
                 logger.info("metrics at http://%s/metrics", endpoint)
         yield

@@ -4,7 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +19,17 @@ NO_LABELS: Final = ()
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _PROC: Final = Path("/proc/self")
 _STARTED: Final = time.time()
+
+
+def _find_version() -> str:
+    try:
+        return version("route_addon")
+    except PackageNotFoundError:
+        # Imported from a folder, without having been installed.
+        return "unknown"
+
+
+_VERSION: Final = _find_version()
 
 
 class LogCounts(NamedTuple):
@@ -162,7 +173,7 @@ def _read_relay(relay: Relay) -> Snapshot:
     }
     return {
         **{name: {NO_LABELS: number} for name, number in numbers.items()},
-        "route_info": {(version("route_addon"),): 1},
+        "route_info": {(_VERSION,): 1},
     }
 
 
@@ -219,6 +230,12 @@ def _read_process() -> Snapshot:
     if _PROC.is_dir():
         resident_pages = int((_PROC / "statm").read_text().split()[1])
         numbers["process_resident_memory_bytes"] = resident_pages * _PAGE_BYTES
-        numbers["process_open_fds"] = len(os.listdir(_PROC / "fd"))
+        numbers["process_open_fds"] = _count_open_files()
         numbers["process_max_fds"] = os.sysconf("SC_OPEN_MAX")
     return {name: {NO_LABELS: number} for name, number in numbers.items()}
+
+
+def _count_open_files() -> int:
+    folder = _PROC / "fd"
+    # Linux 6.2 and later tell it by the folder's size: else tens of thousands would be listed.
+    return folder.stat().st_size or len(os.listdir(folder))

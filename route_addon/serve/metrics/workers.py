@@ -1,7 +1,8 @@
 """How worker processes tell what they count: each by a socket of its own in a folder of theirs.
 
 Whoever asks reads all sockets. A worker that ends in order leaves its last word as a file beside
-them; one that was killed is known by a socket at which nobody answers.
+its socket, before that is gone: else it could be missed, and then heard twice. One that was killed
+is known by a socket at which nobody answers.
 """
 
 import asyncio
@@ -22,6 +23,13 @@ logger = logging.getLogger(__name__)
 _PATIENCE_S: Final = 2.0
 _SOCKET: Final = ".sock"
 _LAST_WORD: Final = ".json"
+
+
+def _make_own(folder: Path) -> Path:
+    """The part of the shared folder that is for metrics."""
+    own = folder / "metrics"
+    own.mkdir(exist_ok=True)
+    return own
 
 
 def dump_snapshot(snapshot: Snapshot) -> bytes:
@@ -46,13 +54,13 @@ class Speaker:
     """Tells what a worker counts to whoever connects.
 
     Args:
-        folder: Where the sockets are.
+        folder: What all workers share.
         read: Reads what there is to tell; called in the loop.
     """
 
     def __init__(self, folder: Path, read: Callable[[], Snapshot]) -> None:
         self._read = read
-        self._path = folder / str(os.getpid())
+        self._path = _make_own(folder) / str(os.getpid())
         self._server: asyncio.Server | None = None
         self._start = asyncio.get_running_loop().create_task(self._listen())
 
@@ -74,12 +82,12 @@ class Speaker:
     def close(self) -> None:
         """Leave the last word."""
         self._start.cancel()
-        if self._server is not None:
-            self._server.close()
         with contextlib.suppress(OSError):
             draft = self._path.with_suffix(".draft")
             draft.write_bytes(dump_snapshot(self._read()))
             draft.rename(self._path.with_suffix(_LAST_WORD))
+        if self._server is not None:
+            self._server.close()
             self._path.with_suffix(_SOCKET).unlink(missing_ok=True)
 
 
@@ -87,11 +95,11 @@ class Gathering:
     """Reads all workers, and joins what they say.
 
     Args:
-        folder: Where their sockets are.
+        folder: What all of them share.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = _make_own(folder)
         self._ledger = Ledger()
         self._last: dict[Hashable, Snapshot] = {}
         self._lock = Lock()
@@ -108,7 +116,9 @@ class Gathering:
             try:
                 heard[path.stem] = _ask(path)
             except (ConnectionRefusedError, FileNotFoundError):
-                path.unlink(missing_ok=True)
+                # One that has only just been made is not listened at yet.
+                if not _is_running(int(path.stem)):
+                    path.unlink(missing_ok=True)
             except (OSError, ValueError):
                 # It is there, and busy: what it said last still holds.
                 if path.stem in self._last:
@@ -123,6 +133,14 @@ class Gathering:
                 heard[path.stem] = counters(parse_snapshot(path.read_bytes()))
             path.unlink(missing_ok=True)
         return heard
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _ask(path: Path) -> Snapshot:
