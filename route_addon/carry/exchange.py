@@ -241,7 +241,11 @@ class Exchange:
         elif isinstance(decision, Verify):
             try:
                 self._relay.verifier.verify(
-                    self._router, decision.token, self._now, self._guarded(self._receive_verdict)
+                    self._router,
+                    decision.token,
+                    self._now,
+                    self._guarded(self._receive_verdict),
+                    decision.client,
                 )
             except RouteError as error:
                 self.refuse(error)

@@ -160,6 +160,8 @@ class Verify(NamedTuple):
     location: "Location"
     token: bytes
     request_id: bytes
+    client: str = ""
+    """The client's address: who sends many tokens waits for those of others."""
 
 
 type Decision = Forward | Respond | ServeFile | Verify

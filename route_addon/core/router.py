@@ -251,7 +251,8 @@ class Router:
         if verdict is None or verdict.token not in (None, token):
             check_grammar(token)
             check_header(token)
-            return Verify(request.location, token, request_id)
+            client = request.sender.forwarded.client
+            return Verify(request.location, token, request_id, client)
         if isinstance(verdict.outcome, RouteError):
             raise verdict.outcome
         verified = verdict.outcome

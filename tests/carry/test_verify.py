@@ -10,7 +10,14 @@ import pytest
 
 from route_addon.carry import verify
 from route_addon.carry.verify import Verifier
-from route_addon.core.errors import InternalError, TokenSignature, TooBusy
+from route_addon.core.errors import (
+    InternalError,
+    RouteError,
+    TokenExpired,
+    TokenNotYetValid,
+    TokenSignature,
+    TooBusy,
+)
 from route_addon.core.router import Router, Verdict
 from route_addon.core.targetmap import Verified
 
@@ -122,6 +129,78 @@ async def test_a_flood(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> N
     await _wait_for(told, 4)
     verifier.verify(router, b"3", 1.0, told.append)
     await _wait_for(told, 5)
+
+
+async def test_each_client_in_its_turn(verifier: Verifier) -> None:
+    """Many tokens of one client do not hold up the one of another."""
+    judge, router = _judge()
+    told: list[Verdict] = []
+    for number in range(50):
+        verifier.verify(router, b"many-%d" % number, 1.0, told.append, "many")
+    verifier.verify(router, b"one", 1.0, told.append, "one")
+    judge.may_judge.set()
+    await _wait_for(told, 51)
+    order = [token for token, _ in judge.calls]
+    assert order.index(b"one") <= 6
+    assert sorted(order) == sorted([b"many-%d" % number for number in range(50)] + [b"one"])
+
+
+async def test_a_flood_of_one_client(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused what is over its own bound; another is not."""
+    monkeypatch.setattr(verify, "_MAX_WAITING_PER_CLIENT", 3)
+    judge, router = _judge()
+    told: list[Verdict] = []
+    begun = verify._MAX_BEGUN
+    for number in range(begun + 3):
+        verifier.verify(router, b"%d" % number, 1.0, told.append, "many")
+    with pytest.raises(TooBusy):
+        verifier.verify(router, b"over", 1.0, told.append, "many")
+    verifier.verify(router, b"one", 1.0, told.append, "one")
+    judge.may_judge.set()
+    await _wait_for(told, begun + 4)
+
+
+async def test_a_refused_signature_is_remembered(verifier: Verifier) -> None:
+    """Only that, and only for the same token and the same router: all else is verified again."""
+    outcomes: dict[bytes, Verified | RouteError] = {
+        b"bad": TokenSignature(),
+        b"late": TokenExpired(),
+        b"early": TokenNotYetValid(),
+        b"good": Verified("10.0.0.1", 2.0),
+        b"x" * 5000: TokenSignature(),
+    }
+    judge, router = _judge(lambda token: Verdict(token, outcomes[token]))
+    other, other_router = _judge(_good)
+    judge.may_judge.set()
+    other.may_judge.set()
+
+    async def ask(of: Router, token: bytes) -> Verified | RouteError:
+        told: list[Verdict] = []
+        verifier.verify(of, token, 1.0, told.append)
+        await _wait_for(told, 1)
+        assert told[0].token == token
+        return told[0].outcome
+
+    for _ in range(2):
+        for token, outcome in outcomes.items():
+            assert type(await ask(router, token)) is type(outcome)
+    assert sorted(token for token, _ in judge.calls) == sorted([*outcomes, *list(outcomes)[1:]])
+    # Another router has other keys, and its word is not the first one's.
+    assert isinstance(await ask(other_router, b"bad"), Verified)
+    assert isinstance(await ask(router, b"bad"), TokenSignature)
+    assert len(other.calls) == 1
+
+
+async def test_few_are_remembered(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was asked for longest ago is forgotten first."""
+    monkeypatch.setattr(verify, "_MAX_REFUSED", 2)
+    judge, router = _judge(lambda token: Verdict(token, TokenSignature()))
+    judge.may_judge.set()
+    for token in (b"a", b"b", b"a", b"c", b"a", b"b"):
+        told: list[Verdict] = []
+        verifier.verify(router, token, 1.0, told.append)
+        await _wait_for(told, 1)
+    assert [token for token, _ in judge.calls] == [b"a", b"b", b"c", b"b"]
 
 
 async def test_the_end(verifier: Verifier) -> None:
