@@ -73,7 +73,8 @@ def _reason(lower: bytes) -> str:
 
 
 def _show(field: Field, hider: Hider) -> str:
-    return f"{printable(field[0])}: {_show_values([field], hider)}"
+    ((name, value),) = hider.hide_fields([field])
+    return f"{printable(name)}: {printable(value)}"
 
 
 def _show_values(fields: Fields, hider: Hider) -> str:

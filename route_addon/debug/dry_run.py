@@ -8,7 +8,7 @@ from typing import Final
 from route_addon.carry.request_id import make_request_id
 from route_addon.core.authority import DEFAULT_PORTS
 from route_addon.core.messages import HTTP_11, Peer, RequestHead
-from route_addon.debug.explaining import Case
+from route_addon.debug.explaining import Case, examine
 
 METHODS: Final = (
     *("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"),
@@ -43,7 +43,7 @@ def read_request(method: str, url: str, lines: Sequence[str]) -> Case:
         peer,
         make_request_id(),
     )
-    return Case(head, time.time(), {})
+    return Case(*examine(head), time.time(), {})
 
 
 def _read_field(line: str) -> tuple[bytes, bytes]:

@@ -11,6 +11,7 @@ from route_addon.core.router import Router
 from route_addon.debug.dry_run import METHODS, read_request
 from route_addon.debug.explaining import read_case
 from route_addon.debug.explanation_text import build_explanation
+from route_addon.debug.history import forget_typed
 from route_addon.debug.readable import make_readable
 from route_addon.debug.token_text import build_token_text
 
@@ -48,6 +49,7 @@ class ExplainCommands:
     def decide(self, method: str, url: str, *headers: str) -> Sequence[str]:
         """What would become of a request, now. Headers are written as "Name: value", in quotes.
         Nothing is sent and nothing is kept."""
+        forget_typed()
         try:
             case = read_request(method, url, headers)
         except ValueError as error:
@@ -63,6 +65,7 @@ class ExplainCommands:
     def inspect_token(self, token: str) -> Sequence[str]:
         """What a pasted token says, and each check of it. It is kept nowhere, not in the history
         of commands either."""
+        forget_typed()
         rules = self._in_force().rules
         return make_readable(build_token_text(token, rules, time.time()))
 

@@ -33,6 +33,8 @@ class Case(NamedTuple):
     """A request to explain."""
 
     head: RequestHead
+    fault: RouteError | None
+    """Why the head cannot be decided: its end is not certain, say."""
     now: float
     """The time to judge it at, in seconds since the epoch."""
     evidence: Evidence
@@ -51,12 +53,20 @@ def read_case(flow: http.HTTPFlow) -> Case:
     except BadRecord:
         recorded = None
     return Case(
-        recorded_head(flow),
+        *examine(recorded_head(flow)),
         recorded_time(flow),
         found if isinstance(found, dict) else {},
         recorded_verdict(flow),
         recorded,
     )
+
+
+def examine(head: RequestHead) -> tuple[RequestHead, RouteError | None]:
+    """A head that nobody has checked, with its length; or what is wrong with it."""
+    try:
+        return check_head(head), None
+    except RouteError as error:
+        return head, error
 
 
 def explain_case(case: Case, router: Router, mask: Mask) -> Explanation:
@@ -67,12 +77,10 @@ def explain_case(case: Case, router: Router, mask: Mask) -> Explanation:
         router: The router in force.
         mask: Makes the placeholders.
     """
-    try:
-        head = check_head(case.head)
-    except RouteError as error:
-        step = Step("framing", "refused", describe_error(error))
-        return Explanation(router.refuse(case.head, error), (step,))
-    return explain(router, head, case.now, Masked(mask), _find_known(case, router, mask))
+    if case.fault is not None:
+        step = Step("framing", "refused", describe_error(case.fault))
+        return Explanation(router.refuse(case.head, case.fault), (step,))
+    return explain(router, case.head, case.now, Masked(mask), _find_known(case, router, mask))
 
 
 def _find_known(case: Case, router: Router, mask: Mask) -> Known | None:

@@ -115,16 +115,27 @@ def _tell_request(case: Case, decision: Decision, sent: Recorded) -> Iterator[st
         return
     name = Server(b"http", sent.target, sent.port).host_and_port.decode("ascii")
     host = sent.host.encode("latin-1")
-    is_sent = evidence.get("upstream") is not None and evidence.get("answered_by") != CACHE
-    if is_sent and evidence.get("server") != name and isinstance(decision, Forward):
+    chosen = evidence.get("server") if evidence.get("upstream") == sent.upstream else None
+    if chosen not in (None, name) and isinstance(decision, Forward):
         # The pool has chosen another server than its first.
         server = decision.server._replace(host=evidence["host"], port=evidence["port"])
-        name, host = str(evidence["server"]), with_server(decision, server).host
-    # An answer of ours may mean that nobody got anything.
-    told = "was to get" if evidence.get("answered_by") == ROUTE else "got"
-    verb = told if is_sent else "would get"
-    yield f"what {printable(name)} {verb}, with placeholders for secrets:"
+        name, host = str(chosen), with_server(decision, server).host
+    yield f"what {printable(name)} {_find_verb(evidence)}, with placeholders for secrets:"
     fields = [(one.encode("latin-1"), value.encode("latin-1")) for one, value in sent.fields]
-    path = sent.path.encode("latin-1")
-    head = build_request_head(case.head.method, path, host, fields, case.head.length)
+    path, length = sent.path.encode("latin-1"), _find_length(case, decision)
+    head = build_request_head(case.head.method, path, host, fields, length)
     yield from (f"  {printable(line)}" for line in head.rstrip().split(b"\r\n"))
+
+
+def _find_verb(evidence: Evidence) -> str:
+    """Whether the upstream got the request: an answer of ours may mean that nobody did."""
+    if evidence.get("upstream") is None:
+        return "would get"
+    return {UPSTREAM: "got", CACHE: "would get"}.get(str(evidence.get("answered_by")), "was to get")
+
+
+def _find_length(case: Case, decision: Decision) -> int:
+    """The length that the upstream is told: of what was collected, it is known."""
+    location, received = decision.location, case.evidence.get("request_bytes")
+    is_collected = location is not None and location.body == "collect"
+    return received if is_collected and isinstance(received, int) else case.head.length

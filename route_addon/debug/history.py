@@ -25,8 +25,12 @@ class History:
         history = ctx.master.addons.get("commandhistory")
         if history is not None:
             history.add_command(clean(command))
-        # mitmproxy remembers what it has parsed, the half-typed commands too.
-        ctx.master.commands.parse_partial.cache_clear()
+        forget_typed()
+
+
+def forget_typed() -> None:
+    """Let mitmproxy forget the commands that it has parsed, those that are half typed too."""
+    ctx.master.commands.parse_partial.cache_clear()
 
 
 def clean(line: str) -> str:

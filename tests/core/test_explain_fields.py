@@ -12,12 +12,12 @@ class Censor:
     """Hides every value that says so."""
 
     def hide_target(self, target: bytes) -> bytes:
-        """The target as it is."""
-        return target
+        """The target without secrets."""
+        return target.replace(b"secret", b"***")
 
     def hide_fields(self, fields: Fields) -> list[Field]:
         """Placeholders for secrets."""
-        return [(name, value.replace(b"secret", b"***")) for name, value in fields]
+        return [(self.hide_target(name), self.hide_target(value)) for name, value in fields]
 
 
 def compare(client: Sequence[Field], sent: Sequence[Field]) -> list[str]:
@@ -62,6 +62,11 @@ def test_repeated() -> None:
     line = (b"X-A", b"1")
     assert compare([line, line], [line]) == ["dropped X-A: 1: the Connection field names it"]
     assert compare([line, line], [line, line]) == []
+
+
+def test_a_secret_for_a_name() -> None:
+    """What should be a value, and stands in the place of a name, is hidden too."""
+    assert compare([], [(b"secret", b"1")]) == ["added ***: 1"]
 
 
 def test_a_strangers_fields() -> None:

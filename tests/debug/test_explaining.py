@@ -130,7 +130,7 @@ def test_a_flow_that_failed_later() -> None:
     assert text.startswith("502 upstream_refused · ")
     assert ":\n/ -> website website:80 · " in text
     assert "not what was decided then" not in text
-    assert "what website:80 got" in text
+    assert "what website:80 was to get" in text
 
 
 def test_from_the_http_cache() -> None:
@@ -144,9 +144,26 @@ def test_the_server_of_a_pool() -> None:
     """Of a pool, the server is told that it was sent to."""
     servers = (Server(b"http", "a", 80), Server(b"http", "b", 8080))
     router = make_router(upstreams={**UPSTREAMS, "website": servers})
-    text = explain(make_live(router, target=b"/x", **name_server(servers[1])), router)
+    more = {"answered_by": "upstream", **name_server(servers[1])}
+    text = explain(make_live(router, target=b"/x", **more), router)
     assert "what b:8080 got, with placeholders for secrets:\n  GET /x HTTP/1.1\n" in text
     assert "\n  Host: b:8080\n" in text
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "framing"),
+    [
+        (b"/x", (b"Content-Length", b"5"), "Content-Length: 5"),
+        (b"/x", (b"Transfer-Encoding", b"chunked"), "Content-Length: 7"),
+        (b"/speedtest", (b"Transfer-Encoding", b"chunked"), "Transfer-Encoding: chunked"),
+    ],
+)
+def test_framing_of_what_is_sent(target: bytes, field: Field, framing: str) -> None:
+    """Content that was collected has a length, however it came; what streams goes as it came."""
+    received = 5 if field[0] == b"Content-Length" else 7
+    flow = make_live(make_router(), field, target=target, request_bytes=received)
+    flow.request.data.method = b"POST"
+    assert f"\n  {framing}" in explain(flow, make_router())
 
 
 def test_rules_that_have_changed() -> None:
@@ -159,7 +176,7 @@ def test_rules_that_have_changed() -> None:
     different = text.partition("\nthis is not what was decided then:\n")[2].split("\n")
     assert "  - location: /" in different
     assert "  + location: /x" in different
-    assert "what website:80 got" in text
+    assert "what website:80 was to get" in text
 
 
 def test_a_placeholder_of_which_nothing_is_known() -> None:
