@@ -82,6 +82,8 @@ class Router:
             else ["mitmdump"]
         )
         words += ["-s", str(ROOT / "route_addon" / "script.py")]
+        if self.web:
+            words += ["-s", str(ROOT / "demo" / "minting.py"), "--set", f"demo_keys={self.folder}"]
         words += ["--listen-host", self.listen, "--listen-port", str(self.port)]
         for name, value in {"confdir": self.confdir, "flow_detail": 0, **self.options}.items():
             words += ["--set", f"{name}={value}"]

@@ -11,21 +11,22 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from route_addon.core.errors import RouteError
+from demo.router import free_port
+from route_addon.core.errors import RouteError, TokenUnrecorded
 from route_addon.core.keys import fingerprint
-from route_addon.debug.judgement import TokenUnrecorded
 from route_addon.options import OPTIONS, Value, default_values
 from route_addon.serve.metrics.families import FAMILIES
 from route_addon.settings import build_settings
 from tests.e2e.harness import SCRIPT as ROUTER_SCRIPT
-from tests.e2e.harness import Command, Fleet, Router, ServeCommand
+from tests.e2e.harness import START_LINE, Command, Fleet, Router, ServeCommand
 from tests.minting import KeyPair
+from tests.replay.sessions import CONFIG, FOLDER, RecordCommand
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -166,6 +167,9 @@ def _run_mitmdump(command: Documented, scene: Scene) -> None:
 def _run_route_addon(command: Documented, scene: Scene) -> None:
     """A check shows the keys' fingerprints; what serves starts and answers."""
     _, subcommand, *words = shlex.split(command.text)
+    if subcommand == "replay":
+        _replay(words, scene)
+        return
     if subcommand == "check":
         printed = scene.run(command.text)
         assert all(one in printed for one in scene.fingerprints)
@@ -176,9 +180,38 @@ def _run_route_addon(command: Documented, scene: Scene) -> None:
         assert router.is_answering()
 
 
+def _replay(words: Sequence[str], scene: Scene) -> None:
+    """A recording of the project's is judged, by its own table under another name, too."""
+    installation = shlex.join([f"ROUTE_CONFIG={CONFIG}", "ROUTE_TRUSTED_PROXIES=127.0.0.1/32"])
+    shutil.copy(FOLDER / "http2.mitm", scene.folder / words[0])
+    (scene.folder / "new.toml").write_text(CONFIG.read_text())
+    given = shlex.join(["route-addon", "replay", *words])
+    printed = scene.run(f"{installation} {given}")
+    assert re.search(r"^6 flows: 6 same, 0 different$", printed, re.MULTILINE)
+
+
+def _record(words: Sequence[str], scene: Scene) -> None:
+    """It records, the demo or a router with the keys of the scene."""
+    text = shlex.join([str(ROOT / "scripts" / "record"), *words])
+    if words[0] == "--demo":
+        scene.run(text)
+        assert (scene.folder / words[1]).stat().st_size > 0
+        return
+    keys = [word.replace("/keys/", f"{scene.folder}/") for word in words[1:]]
+    command = RecordCommand(
+        arguments=keys, scripts=(), port=free_port(), file=scene.folder / "recorded.mitm"
+    )
+    with Router(command) as router:
+        router.wait_for(START_LINE)
+        assert "watched by route_record" in router.log
+
+
 def _run_script(command: Documented, scene: Scene) -> None:
     """It is there; the two that make something make it."""
     script, *words = shlex.split(command.text)
+    if script == "scripts/record":
+        _record(words, scene)
+        return
     assert os.access(ROOT / script, os.X_OK)
     if words:
         scene.run(shlex.join([str(ROOT / script), *words]))

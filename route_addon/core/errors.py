@@ -18,6 +18,7 @@
     │   ├── TokenClaims               exp, nbf or hash missing or of the wrong type
     │   ├── TokenExpired
     │   ├── TokenNotYetValid
+    │   ├── TokenUnrecorded           only where a recording is judged
     │   └── TargetRefused             the three below look alike from outside
     │       ├── TargetUndecryptable
     │       ├── TargetMalformed
@@ -195,6 +196,13 @@ class TokenNotYetValid(Unauthorized):
 
     slug = "token_not_yet_valid"
     reason = "The desktop token is not valid yet."
+
+
+class TokenUnrecorded(Unauthorized):
+    """A token that nobody verified when this was recorded, and that nobody can verify now."""
+
+    slug = "token_unrecorded"
+    reason = "Whether this desktop token was good has not been recorded."
 
 
 class TargetRefused(Unauthorized):

@@ -149,7 +149,8 @@ class ReplayHandler(ConnectionHandler):
     @property
     def _is_cut(self) -> bool:
         evidence = self._flow.metadata.get(EVIDENCE)
-        return isinstance(evidence, dict) and bool(evidence.get("request_cut"))
+        said = evidence if isinstance(evidence, dict) else {}
+        return bool(said.get("request_cut") or said.get("request_withheld"))
 
     def _refuse(self, reason: str) -> None:
         """Send nothing to anybody."""

@@ -8,7 +8,7 @@ from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.flows import check_head, read_head, read_verdict
 from route_addon.carry.mask import PLACEHOLDER
 from route_addon.carry.request_id import make_request_id
-from route_addon.core.errors import RouteError, TokenMissing, TokenRepeated, Unauthorized
+from route_addon.core.errors import RouteError, TokenMissing, TokenRepeated, TokenUnrecorded
 from route_addon.core.messages import Decision, Field, RequestHead, Verify
 from route_addon.core.router import Router, Verdict
 from route_addon.core.targetmap import TargetMap
@@ -18,13 +18,6 @@ _TOKEN_SHAPE: Final = b".".join((b"x" * 16, b"x" * 8, b"x" * 64))
 
 _OF_NO_TOKEN: Final = (TokenMissing, TokenRepeated)
 """Refusals that say nothing of any token, should one be found today."""
-
-
-class TokenUnrecorded(Unauthorized):
-    """A token that nobody has verified when this was recorded, and that nobody can verify now."""
-
-    slug = "token_unrecorded"
-    reason = "Whether this token was good has not been recorded."
 
 
 def judge(flow: http.HTTPFlow, router: Router, now: float) -> Decision:

@@ -47,7 +47,7 @@ def read_recording(path: str | Path) -> Iterator[tuple[int, http.HTTPFlow]]:
     """
     try:
         # All of it by one descriptor: what is checked is what is read.
-        with Path(path).open("rb") as file:
+        with Path(path).expanduser().open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if file.peek(4).startswith(_HAR):
                 raise BadRecording(path, 0, "is a HAR file; a flow file is wanted, as -w writes it")

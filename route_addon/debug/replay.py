@@ -1,5 +1,6 @@
 """Recorded decisions, made again: what is the same, and what is not."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -114,6 +115,29 @@ def compare_all(path: str | Path, router: Router) -> Iterator[Comparison]:
     if not decisions:
         raise BadRecording(path, None, "holds no decision of the router: record with route.record")
     yield from _compare_all(path, router)
+
+
+def report(path: str | Path, router: Router, counts: Counter[str]) -> Iterator[str]:
+    """The report on a recording, line by line.
+
+    Args:
+        path: The recording.
+        router: Decides.
+        counts: Told how many flows there are of each verdict.
+
+    Raises:
+        BadRecording: As ``compare_all``.
+    """
+    for number, comparison in enumerate(compare_all(path, router), 1):
+        counts[comparison.verdict] += 1
+        yield from comparison.lines(number)
+
+
+def sum_up(counts: Counter[str]) -> str:
+    """The last line of a report."""
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (SAME, DIFFERENT))
+    undecided = f", {counts[UNDECIDED]} {UNDECIDED}" if counts[UNDECIDED] else ""
+    return f"{counts.total()} flows: {told}{undecided}"
 
 
 def _compare_all(path: str | Path, router: Router) -> Iterator[Comparison]:

@@ -11,7 +11,7 @@ from mitmproxy import exceptions, optmanager
 from route_addon.core.router import Router
 from route_addon.core.targetmap import TargetMap
 from route_addon.debug.recording import BadRecording
-from route_addon.debug.replay import DIFFERENT, SAME, UNDECIDED, compare_all
+from route_addon.debug.replay import DIFFERENT, report, sum_up
 from route_addon.options import OPTIONS, BadOption, Value, default_values
 from route_addon.settings import build_settings
 
@@ -31,7 +31,9 @@ def main(argv: Sequence[str]) -> int:
         router = _build_router(arguments.set)
         counts: Counter[str] = Counter()
         for path in arguments.file:
-            counts += _replay(path, router)
+            print(path)
+            for line in report(path, router, counts):
+                print(line)
     except (BadOption, BadRecording) as error:
         sys.stderr.write(f"route-addon replay: {error}\n")
         return 2
@@ -80,25 +82,3 @@ def _build_router(specs: Sequence[str]) -> Router:
     values |= dict.fromkeys(_KEYS, "")
     rules = build_settings(values, given.__contains__, need_keys=False).rules
     return Router(rules, TargetMap(1, 0))
-
-
-def _replay(path: str, router: Router) -> Counter[str]:
-    """Report on one recording.
-
-    Raises:
-        BadRecording: It cannot be used.
-    """
-    counts: Counter[str] = Counter()
-    print(path)
-    for number, comparison in enumerate(compare_all(path, router), 1):
-        counts[comparison.verdict] += 1
-        for line in comparison.lines(number):
-            print(line)
-    return counts
-
-
-def sum_up(counts: Counter[str]) -> str:
-    """How many flows there were of each verdict."""
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (SAME, DIFFERENT))
-    undecided = f", {counts[UNDECIDED]} {UNDECIDED}" if counts[UNDECIDED] else ""
-    return f"{counts.total()} flows: {told}{undecided}"

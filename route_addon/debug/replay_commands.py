@@ -10,8 +10,7 @@ from mitmproxy import command, ctx, exceptions, types
 from route_addon.core.router import Router
 from route_addon.debug.readable import make_readable
 from route_addon.debug.recording import BadRecording
-from route_addon.debug.replay import compare_all
-from route_addon.debug.replay_command import sum_up
+from route_addon.debug.replay import report, sum_up
 
 _MAX_BYTES: Final = 16 * 2**20
 """Nothing else happens in the process while a recording is decided again."""
@@ -46,11 +45,8 @@ class ReplayCommands:
             raise exceptions.CommandError("no router is in force")
         try:
             _check_size(path)
-            lines: list[str] = []
             counts: Counter[str] = Counter()
-            for number, comparison in enumerate(compare_all(path, router), 1):
-                counts[comparison.verdict] += 1
-                lines += comparison.lines(number)
+            lines = list(report(path, router, counts))
         except (BadRecording, OSError) as error:
             raise exceptions.CommandError(str(error)) from None
         return make_readable("\n".join([sum_up(counts), *lines]))
@@ -63,7 +59,7 @@ def _check_size(path: str) -> None:
         BadRecording: It is not.
         OSError: It cannot be looked at.
     """
-    size = Path(path).stat().st_size
+    size = Path(path).expanduser().stat().st_size
     if size > _MAX_BYTES:
         advice = (
             f"is {size} bytes, and traffic would wait: run route-addon replay beside the router"

@@ -5,7 +5,6 @@ Where that can find none it would send the request on in silence; so such a file
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from mitmproxy import ctx, exceptions, http
@@ -62,7 +61,7 @@ class ReplayedFiles:
             if path == _STDIN:
                 continue
             try:
-                for offset, flow in read_recording(Path(path).expanduser()):
+                for offset, flow in read_recording(path):
                     fault = self._find_fault(flow) if name == "server_replay" else None
                     if fault is not None:
                         raise BadRecording(path, offset, fault)
@@ -83,7 +82,8 @@ def find_fault(flow: http.HTTPFlow, router: Router) -> str | None:
     """
     request = show(f"{flow.request.method} {flow.request.path.partition('?')[0]}")
     evidence = flow.metadata.get(EVIDENCE)
-    is_cut = isinstance(evidence, dict) and evidence.get("answer_cut")
+    said = evidence if isinstance(evidence, dict) else {}
+    is_cut = said.get("answer_cut") or said.get("answer_withheld")
     path = flow.request.data.path
     if holds_token(path) or PLACEHOLDER.search(path) is not None:
         return f"{request}: its token is in the path or the query, where no two are alike"

@@ -34,6 +34,7 @@ EXPECTED = {
     "TokenClaims": (401, "token_claims"),
     "TokenExpired": (401, "token_expired"),
     "TokenNotYetValid": (401, "token_not_yet_valid"),
+    "TokenUnrecorded": (401, "token_unrecorded"),
     "TargetRefused": (401, "target_refused"),
     "TargetUndecryptable": (401, "target_undecryptable"),
     "TargetMalformed": (401, "target_malformed"),

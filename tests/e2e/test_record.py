@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.harness import Command, Fleet, Router, build_request
+from tests.e2e.test_commands import call
 
 
 def _ask(router: Router, fleet: Fleet, count: int) -> None:
@@ -31,3 +32,25 @@ def test_refused_start(installation: Mapping[str, object], tmp_path: Path) -> No
     assert outcome.returncode == 1
     assert f"route_record={tmp_path}: cannot be written to (Is a directory)" in outcome.stderr
     assert "Traceback" not in outcome.stdout + outcome.stderr
+
+
+def test_commands(fleet: Fleet, installation: Mapping[str, object], tmp_path: Path) -> None:
+    """A recording is begun, ended and judged by commands; a bad file is a sentence."""
+    path, nowhere = tmp_path / "flows.mitm", tmp_path / "no" / "flows.mitm"
+    options = {**installation, "flow_detail": 0, "route_watch": "auto"}
+    with Router(Command(options), has_remote=True) as router:
+        assert call(router, "route.record", str(path)) == f"recording in {path}"
+        _ask(router, fleet, 2)
+        assert "must be a file in a folder" in call(router, "route.record", str(nowhere))
+        assert call(router, "route.record") == "recording no more"
+        _ask(router, fleet, 1)
+        lines = call(router, "route.replay", str(path)).splitlines()
+        pod = f"pod pod-1:{fleet.alice['file_service'].port}"
+        assert lines == [
+            "2 flows: 2 same, 0 different",
+            f"same         1  GET /filer/x  /filer -> {pod}",
+            f"same         2  GET /filer/x  /filer -> {pod}",
+        ]
+        path.write_bytes(b"damaged")
+        assert f"{path} at byte 0: is no flow file" in call(router, "route.replay", str(path))
+    assert "Traceback" not in router.log
