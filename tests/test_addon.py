@@ -410,6 +410,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+async def test_start_of_the_stock_carrier(
+    host: Any, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it lacks is said, and that its flows hold what the relay's do not."""
+    addon = load(route_carrier="stock")
+    caplog.set_level(logging.INFO)
+    addon.running()
+    assert "the stock carrier has no pools (the first server), cache or compression" in caplog.text
+    assert "the flows of the stock carrier hold tokens: show and export none" in caplog.text
+    assert "make_har" in vars(host.master.addons.get("savehar"))
+
+
 async def test_certificates(
     load: Load,
     certificate: Path,

@@ -35,6 +35,8 @@ _TOKEN_LETTERS: Final = bytes(
 )
 _SIGNATURE: Final = b"a" * 64
 """The least that a token ends in, once all letters of one look alike."""
+_LEAST_TOKEN_BYTES: Final = 90
+"""A token without a name is no shorter."""
 _ESCAPE_DEPTH: Final = 2
 """A URL may be an argument of a URL."""
 _CUT_TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_.%-]*\Z")
@@ -99,6 +101,8 @@ class Masked:
 
     def hide_text(self, text: bytes) -> bytes:
         """A text with a placeholder in the place of every token and every secret argument."""
+        if len(text) < _LEAST_TOKEN_BYTES and b"=" not in text and b"%" not in text:
+            return text
         hidden = replace_arguments(replace_tokens(text, self.hide), self.hide)
         # Escapes inside hide it from the eye, and not from who takes them out.
         return self.hide(text) if b"%" in hidden and _shows_secret(hidden) else hidden

@@ -18,6 +18,9 @@ from route_addon.core.messages import Fields
 
 _FORM: Final = b"application/x-www-form-urlencoded"
 _NO_TEXT: Final = (b"image/", b"font/", b"audio/", b"video/")
+_MOST_QUOTES: Final = 40_000
+_MOST_ARGUMENTS: Final = 10_000
+"""What has more of them is not read: it would hold up the connections of all others."""
 _MOST_TIMES: Final = 16
 """How many times its length compressed content may become to be read."""
 _LEAST_BYTES: Final = 2**20
@@ -72,9 +75,10 @@ def _unpack(content: bytes, coding: str) -> bytes | None:
 def _hide_named(masked: Masked, plain: bytes, fields: Fields, is_cut: bool) -> bytes | None:
     if not _is_text(plain, is_cut):
         return None
-    if not is_cut and is_json(plain):
+    if not is_cut and plain.count(b'"') <= _MOST_QUOTES and is_json(plain):
         return hide_json(masked, plain)
-    if _find(fields, b"content-type").partition(b";")[0].strip() == _FORM:
+    is_form = _find(fields, b"content-type").partition(b";")[0].strip() == _FORM
+    if is_form and plain.count(b"&") <= _MOST_ARGUMENTS:
         return _hide_form(masked, plain)
     if names_secret(plain):
         return None

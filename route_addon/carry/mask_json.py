@@ -61,7 +61,7 @@ def _find_values(text: bytes) -> Iterator[Span]:
             if not depth:
                 yield start, found.end(), True
         elif lexeme == b":":
-            is_secret = is_secret_name(json.loads(name))
+            is_secret = is_secret_name(_read(name).decode("utf-8", "replace"))
         elif is_secret and deeper > 0:
             start, depth, is_secret = found.start(), 1, False
         elif lexeme[:1] == b'"':
@@ -77,16 +77,18 @@ def _find_values(text: bytes) -> Iterator[Span]:
 
 def _hide_string(masked: Masked, string: bytes) -> bytes:
     """Hide what a string holds; it comes with its quotes, and goes without."""
-    raw = string[1:-1]
-    if raw[:1] in (b"{", b"["):
-        plain = _read(string)
-        if is_json(plain):
-            return masked.hide(raw) if hide_json(masked, plain) != plain else raw
-    if b"\\" not in raw:
-        return masked.hide_text(raw)
-    plain = _read(string)
-    return masked.hide(raw) if masked.hide_text(plain) != plain else raw
+    raw, plain = string[1:-1], _read(string)
+    if plain[:1] in (b"{", b"[") and is_json(plain):
+        return masked.hide(raw) if hide_json(masked, plain) != plain else raw
+    hidden = masked.hide_text(plain)
+    if hidden == plain:
+        return raw
+    # Where there are escapes, what was hidden could not be put back among them.
+    return hidden if plain == raw else masked.hide(raw)
 
 
 def _read(string: bytes) -> bytes:
+    """What a string of JSON stands for, in UTF-8."""
+    if b"\\" not in string:
+        return string[1:-1]
     return str(json.loads(string)).encode("utf-8", "surrogatepass")

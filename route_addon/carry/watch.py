@@ -214,7 +214,13 @@ class WatchedExchange(Exchange):
     def _show(self, decision: Forward | Respond) -> None:
         """Let the flow say what was decided, and the guard know."""
         flow, guard = self.flow, self._watch.guard
-        self._is_strict |= decision.location is None or decision.location.upstream == PYOS
+        if not self._is_strict and (
+            decision.location is None or decision.location.upstream == PYOS
+        ):
+            self._is_strict = True
+            if self._shown_content:
+                # It was shown when it was to go elsewhere.
+                self._show_content()
         if not self._is_head_asked:
             # A recording is judged at this time.
             flow.request.timestamp_start = self._now = self._now or time.time()

@@ -99,6 +99,19 @@ def test_where_pyos_is_spoken_to(content: bytes, fields: list[Field], expected: 
 
 
 @pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        pytest.param(b"[%b]" % b",".join([b'"a"'] * 20_001), JSON, id="JSON"),
+        pytest.param(b"&".join([b"a=b"] * 10_002), FORM, id="a form"),
+    ],
+)
+def test_too_many_parts(content: bytes, field: Field) -> None:
+    """They are not read: they are kept if no secret is named among them."""
+    assert hide(content, field) == content
+    assert hide(content.replace(b"a", b"token", 1), field) == b"(nothing)"
+
+
+@pytest.mark.parametrize(
     ("content", "fields", "expected"),
     [
         pytest.param(b'{"password":"abc"}', [JSON], b'{"password":"abc"}', id="names say nothing"),

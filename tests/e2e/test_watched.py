@@ -886,6 +886,22 @@ def test_passwords_are_not_recorded(watched: Watched, fleet: Fleet) -> None:
     assert b"not-to-be-told" not in watched.recording
 
 
+def test_password_that_goes_to_pyos_after_all_is_hidden(watched: Watched, fleet: Fleet) -> None:
+    """By an edit of the path, when the content has been shown already."""
+    body = b'{"password": "sent-after-all"}'
+    ask_probe(watched, fleet, "request:elsewhere", b"/x", method=b"POST", body=body)
+    assert fleet.pyos.request.body == body
+
+    def find() -> HTTPFlow | None:
+        flows = reversed(read_flows(watched._flows))
+        return next((flow for flow in flows if flow.request.path == "/API/elsewhere"), None)
+
+    wait_until(lambda: find() is not None, "it is recorded")
+    flow = find()
+    assert flow is not None
+    assert (flow.request.content or b"").startswith(b'{"password": "hidden.')
+
+
 def test_hidden_answer_streams_all_the_same(watched: Watched, fleet: Fleet) -> None:
     """Its first part is with the client before its password is whole."""
     go_on = threading.Event()
