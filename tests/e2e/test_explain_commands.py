@@ -107,6 +107,32 @@ def test_a_request_that_was_refused(mitmweb: tuple[Router, Bar], fleet: Fleet) -
     assert "\nthe content:\n401 Unauthorized: The desktop token has expired." in view["text"]
 
 
+def test_no_difference_without_a_cause(mitmweb: tuple[Router, Bar], fleet: Fleet) -> None:
+    """What is decided once more, with placeholders, is what was decided, wherever tokens stand."""
+    router, bar = mitmweb
+    token, port = fleet.alice.token, fleet.alice.ports["file_service"]
+    cookie = (b"Cookie", b"a=b; jwt_token=" + token)
+    named = (b"Origin", b"http://desk.example")
+    requests = {
+        "same/1": build_request(b"/container/%b/%d/same/1?q" % (token, port), cookie),
+        "same/2": build_request(b"/terminals/same/2?a&jwt_token=%b&b" % token),
+        "same/3": build_request(
+            b"/terminals/same/3?" + token, (b"X_y", b"1"), (b"TE", b"trailers")
+        ),
+        "same/4": build_request(b"/filer/same/4", cookie, named, method=b"PUT", body=b"x"),
+        "same/5": build_request(b"/filer/same/5", cookie, method=b"PUT", body=b"x"),
+        "same/6": build_request(b"/same/6", (b"Referer", b"http://desk.example/" + token)),
+        "same/7": build_request(b"/container/0/same/7"),
+        "same/8": build_request(b"/filer/same/8", (b"ABCAuthorization", b"a.b.c")),
+        "same/9": build_request(b"/API/same/9?code=secret", (b"ABCAuthorization", token)),
+    }
+    for path, request in requests.items():
+        router.ask(request)
+        text = bar.type("route.explain", bar.find(path))
+        assert "not what was decided then" not in text, text
+        assert "by the rules in force" in text
+
+
 def test_a_websocket(mitmweb: tuple[Router, Bar], fleet: Fleet) -> None:
     """A handshake is explained like any other request, while its tunnel is open."""
     router, bar = mitmweb
