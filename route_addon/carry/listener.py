@@ -45,7 +45,8 @@ async def stop_listening() -> None:
     poll = select.poll()
     for instance in servers:
         for server in instance._servers:
-            for sock in server.sockets:
+            # A server for UDP, which another mode may have, has none.
+            for sock in getattr(server, "sockets", ()):
                 poll.register(sock, select.POLLIN)
     loop = asyncio.get_running_loop()
     end = loop.time() + _PATIENCE_S

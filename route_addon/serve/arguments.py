@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, NoReturn
 
-_PORT: Final = 8080
-"""mitmproxy's."""
+PORT: Final = 8080
+"""Where to listen when nobody says: mitmproxy's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,11 @@ def parse_arguments(subcommand: str, argv: Sequence[str], *, is_check: bool = Fa
     if unknown:
         parser.refuse(unknown[0])
     assignments = list(parsed.assignments)
-    if parsed.listen_host is not None or parsed.listen_port != _PORT:
+    if parsed.listen_host is not None or parsed.listen_port is not None:
         host = parsed.listen_host or "*"
         host = f"[{host}]" if ":" in host else host
-        assignments.append(f"route_listen={host}:{parsed.listen_port}")
+        port = PORT if parsed.listen_port is None else parsed.listen_port
+        assignments.append(f"route_listen={host}:{port}")
     if parsed.workers is not None:
         assignments.append(f"route_workers={parsed.workers}")
     return Arguments(
@@ -81,7 +82,7 @@ def _build_parser(subcommand: str) -> _Parser:
     )
     add("--config", metavar="FILE", default="", help="a YAML file of options: name: value")
     add("--listen-host", metavar="HOST", help="where to listen; all addresses when not given")
-    add("--listen-port", metavar="PORT", type=int, default=_PORT, help="%(default)s")
+    add("--listen-port", metavar="PORT", type=int, help=f"{PORT} when not given")
     add("--workers", metavar="N", type=int, help="the number of processes (route_workers)")
     add("--check", action="store_true", help="check the configuration, show it, and end")
     add("--connect", action="store_true", help="in a check, connect to each upstream")

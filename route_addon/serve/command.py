@@ -8,7 +8,7 @@ from functools import partial
 from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
 from route_addon.options import BadOption
 from route_addon.serve import check
-from route_addon.serve.arguments import Arguments, parse_arguments
+from route_addon.serve.arguments import PORT, Arguments, parse_arguments
 from route_addon.serve.cgroup import measure_room
 from route_addon.serve.lean import load_master, log_to_stderr
 from route_addon.serve.metrics.parent import gather_metrics
@@ -54,7 +54,8 @@ async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress], End
     settings = route.settings
     assert settings is not None
     options = lean.options
-    here = ListenAddress(options.listen_host, options.listen_port or 8080)
+    port = PORT if options.listen_port is None else options.listen_port
+    here = ListenAddress(options.listen_host, port)
     addresses = route.listen_addresses() if settings.listen else [here]
     lean.close()
     if not addresses:

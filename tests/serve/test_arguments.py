@@ -14,6 +14,7 @@ NO = (False, False)
         ([], Arguments((), "", *NO)),
         (["--set", "a=b", "--set", "c=d"], Arguments(("a=b", "c=d"), "", *NO)),
         (["--listen-port", "81"], Arguments(("route_listen=*:81",), "", *NO)),
+        (["--listen-port", "8080"], Arguments(("route_listen=*:8080",), "", *NO)),
         (["--listen-host", "::1"], Arguments(("route_listen=[::1]:8080",), "", *NO)),
         (
             ["--listen-host=h", "--listen-port=0"],
