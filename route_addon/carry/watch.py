@@ -214,13 +214,8 @@ class WatchedExchange(Exchange):
     def _show(self, decision: Forward | Respond) -> None:
         """Let the flow say what was decided, and the guard know."""
         flow, guard = self.flow, self._watch.guard
-        if not self._is_strict and (
-            decision.location is None or decision.location.upstream == PYOS
-        ):
-            self._is_strict = True
-            if self._shown_content:
-                # It was shown when it was to go elsewhere.
-                self._show_content()
+        if decision.location is None or decision.location.upstream == PYOS:
+            self._look_closer()
         if not self._is_head_asked:
             # A recording is judged at this time.
             flow.request.timestamp_start = self._now = self._now or time.time()
@@ -239,6 +234,14 @@ class WatchedExchange(Exchange):
         evidence |= {"edited": self._is_edited, "decision": self._decided}
         keep_evidence(flow, evidence)
         self._seen = request_state(flow.request)
+
+    def _look_closer(self) -> None:
+        """From now on names give secrets away, in content as in heads."""
+        if not self._is_strict:
+            self._is_strict = True
+            if self._shown_content:
+                # It was shown when it was to go elsewhere.
+                self._show_content()
 
     async def _ask_head(self, decision: Forward | Respond) -> Step:
         self._is_head_asked = True
