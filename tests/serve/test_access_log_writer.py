@@ -14,6 +14,8 @@ from tests.e2e.wire import wait_until
 class Sink:
     """Keeps what it gets; fails, or waits, when it is told to."""
 
+    batch_bytes = 4096
+
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.fault: OSError | None = None

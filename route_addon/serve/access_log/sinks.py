@@ -2,6 +2,7 @@
 
 import os
 import select
+import stat
 import sys
 from typing import Final, Protocol
 
@@ -13,8 +14,15 @@ _PATIENCE_S: Final = 1.0
 STDOUT: Final = 1
 
 
+_FILE_BYTES: Final = 256 * 1024
+
+
 class Sink(Protocol):
     """Takes lines."""
+
+    batch_bytes: int
+    """How much to write at once. What others write into the same pipe comes between two writes,
+    but never into one of this size (POSIX's PIPE_BUF); a file is appended to as a whole."""
 
     def write(self, lines: bytes) -> None:
         """Write whole lines.
@@ -35,6 +43,7 @@ class StandardOutput:
 
     def __init__(self) -> None:
         self._descriptor = os.dup(STDOUT) if sys.stdout is not None else None
+        self.batch_bytes = _batch_bytes(self._descriptor)
 
     def write(self, lines: bytes) -> None:
         """Write whole lines.
@@ -67,6 +76,7 @@ class LogFile:
         self._path = path
         self._is_torn = False
         self._descriptor: int | None = os.open(path, _FLAGS, _MODE)
+        self.batch_bytes = _batch_bytes(self._descriptor)
 
     def write(self, lines: bytes) -> None:
         """Write whole lines.
@@ -104,6 +114,11 @@ def open_sink(path: str) -> Sink:
         OSError: It cannot be opened.
     """
     return LogFile(path) if path else StandardOutput()
+
+
+def _batch_bytes(descriptor: int | None) -> int:
+    is_file = descriptor is not None and stat.S_ISREG(os.fstat(descriptor).st_mode)
+    return _FILE_BYTES if is_file else select.PIPE_BUF
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

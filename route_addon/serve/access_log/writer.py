@@ -6,7 +6,6 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
-from route_addon.serve.access_log.lines import MAX_LINE_BYTES
 from route_addon.serve.access_log.sinks import Sink
 
 logger = logging.getLogger(__name__)
@@ -71,9 +70,10 @@ class LineWriter:
 
     def _take(self) -> list[bytes]:
         """As many lines as go into one write."""
+        most = self._sink.batch_bytes
         batch = [self._lines.popleft()]
         size = len(batch[0])
-        while self._lines and (size := size + len(self._lines[0])) <= MAX_LINE_BYTES:
+        while self._lines and (size := size + len(self._lines[0])) <= most:
             batch.append(self._lines.popleft())
         return batch
 
