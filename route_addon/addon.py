@@ -171,7 +171,10 @@ class RouteAddon:
         for fault in self.certificates.find_faults() if self.certificates is not None else ():
             logger.warning("%s", fault)
         if self.settings is not None and self.settings.carrier == "stock":
-            logger.info("the stock carrier has no pools (the first server), cache or compression")
+            logger.info(
+                "the stock carrier has no pools (the first server), no cache, no compression, "
+                "no metrics and no access log"
+            )
             logger.warning("the flows of the stock carrier hold tokens: show and export none")
         for name in IGNORED_ENVIRONMENT:
             if os.environ.get(name):

@@ -90,11 +90,8 @@ class Observing:
             self._settle()
         except BadOption as error:
             refuse_start(str(error))
-        settings = self._route.settings
         if self._metrics is not None and not self._folder:
             logger.info("metrics at http://%s/metrics", self._endpoint)
-        if settings is not None and settings.carrier == "stock":
-            logger.info("the stock carrier has no metrics and no access log")
 
     def done(self) -> None:
         """Tell the last of it."""

@@ -307,6 +307,6 @@ def test_stock_says_that_it_has_none(installation: Mapping[str, object]) -> None
     port = free_port()
     options = {**installation, "route_carrier": "stock", "route_metrics": port}
     with Router(Command(options)) as router:
-        router.wait_for("the stock carrier has no metrics and no access log")
+        router.wait_for("no metrics and no access log")
         with pytest.raises(OSError):
             Scrape(port)

@@ -1,4 +1,8 @@
-"""Metrics in the parent of workers: it listens, and asks them."""
+"""Metrics in the parent of workers: it listens, and asks them.
+
+The listener has threads, and the parent forks. A fork copies the thread alone that forks, and a
+worker uses nothing that the listener's threads may hold at that moment.
+"""
 
 import contextlib
 import logging
