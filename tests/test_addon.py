@@ -417,7 +417,8 @@ async def test_start_of_the_stock_carrier(
     addon = load(route_carrier="stock")
     caplog.set_level(logging.INFO)
     addon.running()
-    assert "the stock carrier has no pools (the first server), cache or compression" in caplog.text
+    assert "the stock carrier has no pools (the first server), no cache, " in caplog.text
+    assert "no metrics and no access log" in caplog.text
     assert "the flows of the stock carrier hold tokens: show and export none" in caplog.text
     assert "make_har" in vars(host.master.addons.get("savehar"))
 
