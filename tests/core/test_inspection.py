@@ -12,7 +12,7 @@ from route_addon.core.inspection import Inspection, inspect_token
 from route_addon.core.keys import NO_KEYS, Keys
 from route_addon.core.targets import HostSet, TargetPolicy
 from tests.core.heads import make_router, make_rules
-from tests.minting import NOW, encrypt, key_pair, keys_in_force, mint, sign, undecryptable
+from tests.minting import NOW, encrypt, key_pair, keys_in_force, mint, sign
 
 RULES = make_rules()
 CHECKS = [
@@ -68,10 +68,10 @@ def test_a_good_token() -> None:
             mint(life_s=-12), "token claims", "token_expired: expired 12 s ago", id="expired"
         ),
         pytest.param(
-            mint(claims={"hash": undecryptable()}),
+            mint(b"no host!"),
             "token target",
             "target_malformed: neither an address nor a host name",
-            id="for another payload key",
+            id="for no host",
         ),
         pytest.param(
             mint("127.0.0.1"), "target policy", "target_denied: the address is denied", id="denied"
