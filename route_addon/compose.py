@@ -16,6 +16,7 @@ from route_addon.debug.loading import Loading
 from route_addon.debug.record import Recorder
 from route_addon.debug.replay_commands import ReplayCommands
 from route_addon.debug.replayed_files import ReplayedFiles
+from route_addon.debug.saving import Saving
 from route_addon.debug.views.desktop_token import DesktopToken
 from route_addon.debug.views.explanation import ExplanationView
 from route_addon.debug.views.registration import Views
@@ -61,7 +62,8 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
                 Signalling(),
             ]
         ),
-        Recorder(worker),
+        Recorder(worker, lambda: route.router),
+        Saving(),
         Observing(route),
         Loading(),
         ReplayedFiles(lambda: route.router),

@@ -7,6 +7,7 @@ alias, the same for the whole of a file. ``docs/replay.md`` says what else stand
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.faults import describe_fault
 from route_addon.core.locations import POD
 from route_addon.core.recorded import Recorded
+from route_addon.core.router import Router
+from route_addon.debug.replay import DIFFERENT, compare
 from route_addon.options import BadOption
 from route_addon.start import refuse_start
 from route_addon.workers import Worker
@@ -98,12 +101,12 @@ class RecordingFile:
         self._file = os.fdopen(os.open(Path(path).expanduser(), flags, _PRIVATE), "wb", 0)
 
     def write(self, flow: http.HTTPFlow) -> None:
-        """Add a flow: all of it, or nothing.
+        """Add a flow that has been redacted: all of it, or nothing.
 
         Raises:
             OSError: There is no room for it.
         """
-        rest = memoryview(tnetstring.dumps(redact(flow, self.aliases).get_state()))
+        rest = memoryview(tnetstring.dumps(flow.get_state()))
         begin = self._file.seek(0, os.SEEK_END)
         try:
             while rest:
@@ -125,11 +128,13 @@ class Recorder:
     Args:
         worker: Which of several processes this is: each but the first has a file of its own,
             named after its number.
+        router: The router in force; None while there is none.
     """
 
     name = "route_recorder"
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, router: Callable[[], Router | None]) -> None:
+        self._router = router
         self._suffix = f".{worker.index}" if worker.index else ""
         self._file: RecordingFile | None = None
         self._is_running = False
@@ -188,11 +193,24 @@ class Recorder:
         if self._file is None or not flow.live:
             return
         try:
-            self._file.write(flow)
+            redacted = redact(flow, self._file.aliases)
+            self._withdraw_odd_decision(redacted)
+            self._file.write(redacted)
         except OSError as error:
             self._give_up(f"{self._file.path}: {error.strerror}")
         except Exception as fault:
             logger.error("a flow was not recorded: %s", describe_fault(fault))
+
+    def _withdraw_odd_decision(self, redacted: http.HTTPFlow) -> None:
+        """Leave out a decision that the recording does not lead to.
+
+        So it is where a whole target had to be hidden, with a token's escapes all over it: it
+        would be found different for ever.
+        """
+        router = self._router()
+        if router is not None and compare(redacted, router).verdict == DIFFERENT:
+            logger.info("a flow is recorded without its decision: its target had to be hidden")
+            redacted.metadata[EVIDENCE]["decision"] = None
 
     def _give_up(self, reason: str) -> None:
         """Traffic goes on without being recorded."""

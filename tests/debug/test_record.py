@@ -1,7 +1,6 @@
 """What is written of a flow, and what becomes of a file that there is no room for."""
 
 import logging
-import resource
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from route_addon.debug.record import Aliases, Recorder, RecordingFile, redact
 from route_addon.debug.recording import read_recording
 from route_addon.workers import ALONE, Worker
 from tests.core.heads import make_router
+from tests.debug.limiting import limited
 from tests.hosting import answer, make_flow, make_host
 from tests.minting import NOW, mint
 
@@ -87,7 +87,7 @@ def test_file(tmp_path: Path) -> None:
     path = tmp_path / "flows.mitm"
     for count in (1, 2):
         file = RecordingFile(str(path))
-        file.write(_flow())
+        file.write(redact(_flow(), file.aliases))
         file.close()
         assert (_count(path), file.count) == (count, 1)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -96,7 +96,7 @@ def test_file(tmp_path: Path) -> None:
 @contextmanager
 def _recording(path: Path, worker: Worker = ALONE) -> Iterator[tuple[Any, Recorder]]:
     """A recorder in a mitmproxy of its own, which runs."""
-    host, recorder = make_host(), Recorder(worker)
+    host, recorder = make_host(), Recorder(worker, make_router)
     host.options.add_option("route_record", str, "", "")
     host.master.addons.add(recorder)
     try:
@@ -108,24 +108,13 @@ def _recording(path: Path, worker: Worker = ALONE) -> Iterator[tuple[Any, Record
         recorder.done()
 
 
-@contextmanager
-def _limited(size_bytes: int) -> Iterator[None]:
-    """Files of this process may not grow beyond a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 async def test_no_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """When there is no room left it is said once, and what has been written can be read."""
     path = tmp_path / "flows.mitm"
     with _recording(path) as (host, recorder):
         flow = _flow()
         recorder.response(flow)
-        with _limited(path.stat().st_size + 100):
+        with limited(path.stat().st_size + 100):
             recorder.response(flow)
         recorder.response(flow)
         warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
@@ -192,3 +181,20 @@ async def test_workers(tmp_path: Path) -> None:
         recorder.response(_flow())
     assert not path.exists()
     assert _count(tmp_path / "flows.mitm.2") == 1
+
+
+async def test_decision_that_cannot_be_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where what had to be hidden would lead elsewhere, no decision is recorded to compare with."""
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "flows.mitm"
+    odd = _flow()
+    odd.request.path = "/hidden.0123456789abcdef.token"
+    with _recording(path) as (_, recorder):
+        recorder.response(odd)
+        recorder.response(_flow())
+    decisions = [_evidence(flow)["decision"] for _, flow in read_recording(path)]
+    assert [decision is None for decision in decisions] == [True, False]
+    assert "without its decision" in caplog.text
+    assert _evidence(odd)["decision"] is not None

@@ -16,6 +16,7 @@ from tests.e2e.harness import (
 )
 from tests.e2e.test_watched import read_flows
 from tests.e2e.test_websockets import HANDSHAKE
+from tests.e2e.web import PASSWORD, Web, free_port
 
 TOKEN = b"ABCAuthorization"
 REPLAY = "ctx.master.commands.execute('replay.client.file {}')"
@@ -151,3 +152,28 @@ def test_nobody_to_decide(installation: Mapping[str, object], fleet: Fleet, tmp_
     outcome = Command(installation, arguments=("-n", "-C", str(recording)), port=None).run()
     assert "undecided: the request was refused" in outcome.stdout
     assert fleet.is_untouched
+
+
+def test_button(installation: Mapping[str, object], fleet: Fleet) -> None:
+    """mitmweb's Replay button sends a request on by its decision, and shows the new answer."""
+    port = free_port()
+    arguments = ("--no-web-open-browser", "--web-port", str(port))
+    options = {**installation, "web_password": PASSWORD}
+    with Router(Command(options, "mitmweb", arguments=arguments)) as router:
+        router.wait_for("Web server listening at")
+        web, pod = Web(port), fleet.alice["file_service"]
+        good = (TOKEN, fleet.alice.token)
+        assert router.ask(build_request(b"/filer/pressed", good)).status == 200
+        shown = web.find("/filer/pressed")
+        assert shown is not None
+        pod.play(b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n")
+        web.call("POST", f"/flows/{shown['id']}/replay")
+        wait_until(lambda: len(pod.requests) == 2, "it is sent again")
+        assert pod.requests[1].get(TOKEN) == good[1]
+
+        def is_answered() -> bool:
+            flow = web.find("/filer/pressed")
+            return flow is not None and flow.get("response", {}).get("status_code") == 418
+
+        wait_until(is_answered, "the new answer is shown")
+    assert "Traceback" not in router.log

@@ -26,6 +26,20 @@ def test_full_disk(fleet: Fleet, installation: Mapping[str, object]) -> None:
     assert "Traceback" not in router.log
 
 
+def test_full_disk_under_mitmproxys_own_recording(
+    fleet: Fleet, installation: Mapping[str, object]
+) -> None:
+    """Nor does ``-w`` end the router, as it would end mitmproxy."""
+    command = Command({**installation, "flow_detail": 0}, arguments=("-w", "/dev/full"))
+    with Router(command) as router:
+        _ask(router, fleet, 3)
+        router.wait_for("-w ends: /dev/full cannot be written to")
+        router.wait_for("watched by nobody")
+        _ask(router, fleet, 3)
+        assert router.is_running
+    assert "Traceback" not in router.log
+
+
 def test_refused_start(installation: Mapping[str, object], tmp_path: Path) -> None:
     """A file that cannot be written to ends the start with a sentence."""
     outcome = Command({**installation, "route_record": tmp_path}).run()
