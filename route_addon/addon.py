@@ -40,6 +40,7 @@ from route_addon.start import (
     refuse_start,
     register_options,
     remove_host_addons,
+    spare_collector,
 )
 from route_addon.workers import ALONE, Worker
 
@@ -164,6 +165,7 @@ class RouteAddon:
             self._warn()
         if self.settings is not None and ctx.options.server:
             self.reloads.start()
+        spare_collector()
 
     def _warn(self) -> None:
         for warning in self.settings.warnings if self.settings is not None else ():

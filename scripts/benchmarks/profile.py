@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from scripts.benchmarks.compare import make_files
-from scripts.benchmarks.inside import run_inside
+from scripts.benchmarks.inside import run_inside, wait_for_start
 from scripts.benchmarks.origin import run_origin
 from scripts.benchmarks.proxies import COLD, RELAY, STARTS
 from scripts.benchmarks.works import WORKS, Tokens, Work
@@ -73,6 +73,7 @@ def main() -> int:
     name = RELAY if RELAY in work.proxies else COLD
     tokens = Tokens()
     with make_files() as files, run_origin() as origin, STARTS[name](name, origin, files) as proxy:
+        wait_for_start(proxy)
         work.load(proxy, tokens, _WARM_S)
         plain = work.load(proxy, tokens, options.seconds)
         run_inside(proxy, _START)
