@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from mitmproxy import addonmanager, ctx, http
+from mitmproxy import addonmanager, ctx, hooks, http
 from mitmproxy.addons import clientplayback
 from mitmproxy.connection import ConnectionState
 from mitmproxy.flow import Flow
@@ -107,13 +107,13 @@ class ReplayHandler(ConnectionHandler):
         relay = self._replay.relay()
         try:
             if relay is None:
-                self._refuse("undecided: the request was refused")
+                await self._refuse("undecided: the request was refused")
             elif self._is_cut:
-                self._refuse("not sent again: its content was not kept whole")
+                await self._refuse("not sent again: its content was not kept whole")
             else:
                 await self._send(relay)
         except Exception as fault:
-            self._refuse(f"a replay failed: {describe_fault(fault)}")
+            await self._refuse(f"a replay failed: {describe_fault(fault)}")
 
     async def _send(self, relay: Relay) -> None:
         flow, watch, guard = self._flow, self._replay.watch, self._replay.guard
@@ -152,10 +152,11 @@ class ReplayHandler(ConnectionHandler):
         said = evidence if isinstance(evidence, dict) else {}
         return bool(said.get("request_cut") or said.get("request_withheld"))
 
-    def _refuse(self, reason: str) -> None:
+    async def _refuse(self, reason: str) -> None:
         """Send nothing to anybody."""
         logger.warning("%s", reason)
         self._flow.response = build_response(respond_error(Undecided(), b"-"))
+        await ctx.master.addons.trigger_event(hooks.UpdateHook([self._flow]))
 
     async def handle_hook(self, hook: StartHook) -> None:
         """Ask all addons, and wait for whoever intercepts."""
