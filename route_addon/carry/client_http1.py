@@ -19,7 +19,7 @@ from route_addon.core.answers import SWITCHING_PROTOCOLS
 from route_addon.core.errors import Draining, RouteError
 from route_addon.core.framing import CHUNKED
 from route_addon.core.messages import HTTP_10, HTTP_11, Fields, Peer, RequestHead
-from route_addon.core.sender import Memory
+from route_addon.core.sender import RequestFields
 
 if TYPE_CHECKING:
     from route_addon.carry.relay import Relay
@@ -50,8 +50,7 @@ class ClientHttp1:
         self._wire = wire
         self._peer = peer
         self._time = asyncio.get_running_loop().time
-        self._reader = RequestReader()
-        self._memory = Memory()
+        self._reader = RequestReader(known=relay.known_lines)
         self._request: RawRequest | None = None
         self._exchange: Exchange | None = None
         self._content: ContentReader | None = None
@@ -192,16 +191,17 @@ class ClientHttp1:
         return True
 
     def _begin(self, request: RawRequest) -> None:
+        fields = request.fields
         head = RequestHead(
             request.method,
             request.target,
             request.version,
             None,
-            request.fields,
+            fields,
             request.length,
             self._peer,
             make_request_id(),
-            self._memory,
+            fields.memory if isinstance(fields, RequestFields) else None,
         )
         self._request = request
         self._is_closing = not request.keep_alive

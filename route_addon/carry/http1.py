@@ -12,9 +12,9 @@ and the LF CR LF at the end are all there are, and each match begins at the very
 before ended in front of: the matches cover the head, and hold nothing foul. Only a head for which
 this proof fails, or that came in parts, is looked at line by line (``http1_parts``).
 
-A client's requests differ in their first line, and seldom in their field lines. So a connection's
-reader keeps the lines of the last head with what they mean: where the same bytes stand behind
-another first line, they mean the same and end the head at the same place.
+A client's requests differ in their first line, and seldom in their field lines. So what these mean
+is kept (``http1_lines``): where the same bytes stand behind another first line of the same version,
+they mean the same, and end the head at the same place.
 
 **Why our own code.** Heads of a browser (16 fields, a token among them) and of an upstream (8
 fields), time as a ratio to this module, on CPython 3.13:
@@ -42,6 +42,7 @@ inside a value excepted), and names and methods are tokens. ``http1_writer`` rel
 import re
 from typing import Final, NamedTuple
 
+from route_addon.carry.http1_lines import MAX_LINES_BYTES, KnownLines
 from route_addon.carry.http1_parts import HEAD_END, HeadBuffer, HeadLimits, HeadRules
 from route_addon.core.errors import (
     BadAnswer,
@@ -57,6 +58,7 @@ from route_addon.core.errors import (
 from route_addon.core.fields import Spellings
 from route_addon.core.framing import UNTIL_END, content_length, request_length
 from route_addon.core.messages import HTTP_10, HTTP_11, Field
+from route_addon.core.sender import RequestFields
 
 REQUEST_LIMITS: Final = HeadLimits()
 ANSWER_LIMITS: Final = HeadLimits(line_bytes=32 * 1024, fields=500)
@@ -146,17 +148,21 @@ class RequestReader:
 
     Args:
         limits: What a head may measure.
+        known: What is known of field lines; shared with other connections, if at all.
     """
 
-    __slots__ = ("_heads", "_last", "_limits", "_lines", "_quick_bytes")
+    __slots__ = ("_heads", "_known", "_last", "_limits", "_lines", "_quick_bytes")
 
-    def __init__(self, limits: HeadLimits = REQUEST_LIMITS) -> None:
+    def __init__(
+        self, limits: HeadLimits = REQUEST_LIMITS, known: KnownLines[RawRequest] | None = None
+    ) -> None:
         self._limits = limits
         self._quick_bytes = limits.quick_bytes
         self._heads = HeadBuffer(limits, _REQUEST_RULES)
+        self._known = KnownLines[RawRequest]() if known is None else known
         self._last: RawRequest | None = None
         self._lines = b""
-        """What came behind the first line of the last head."""
+        """The last head from its minor version on: all that says what its field lines mean."""
 
     @property
     def has_part(self) -> bool:
@@ -171,8 +177,8 @@ class RequestReader:
 
         Returns:
             A head and the bytes behind it, or None when more bytes are needed. ``data`` is
-            copied only when it does not end with the head. Where the field lines are those of
-            the head before, so is the list of fields.
+            copied only when it does not end with the head. Where the field lines are known, so
+            is the list of fields.
 
         Raises:
             UriTooLong: The request line is over its limit (414).
@@ -215,17 +221,25 @@ class RequestReader:
     def _keep(self, request: RawRequest, head: bytes, line: re.Match[bytes]) -> None:
         """Keep what field lines mean, for the next head."""
         if len(head) <= self._quick_bytes:
-            self._last, self._lines = request, head[line.end() :]
+            self._last, self._lines = request, head[line.start(3) :]
+            self._known.keep(self._lines, request)
 
     def _read_again(self, data: bytes, line: re.Match[bytes]) -> tuple[RawRequest, bytes] | None:
-        """A head whose field lines are those of the last; None for any other."""
-        last, start = self._last, line.end()
+        """A head whose field lines are known: those of the last one, or of another connection."""
+        last, start = self._last, line.start(3)
         stop = start + len(self._lines)
-        if last is None or stop > self._quick_bytes or not data.startswith(self._lines, start):
+        if last is None or not data.startswith(self._lines, start):
+            stop = len(data)
+            if stop - start > MAX_LINES_BYTES:
+                return None
+            lines = data[start:]
+            last = self._known.find(lines)
+            if last is None:
+                return None
+            self._last, self._lines = last, lines
+        if stop > self._quick_bytes:
             return None
-        method, target, minor = line.groups()
-        if minor != last.version[-1:]:
-            return None
+        method, target, _ = line.groups()
         request = RawRequest(
             method,
             target,
@@ -306,9 +320,10 @@ def parse_fields(head: bytes, start: int) -> list[Field] | None:
 def _parse_request(head: bytes, line: re.Match[bytes], limits: HeadLimits) -> RawRequest | None:
     """One whole head, its first line matched; None when it is malformed or has too many fields."""
     start = line.end() - 1
-    fields = parse_fields(head, start)
-    if fields is None or len(fields) > limits.fields:
+    parsed = parse_fields(head, start)
+    if parsed is None or len(parsed) > limits.fields:
         return None
+    fields = RequestFields(parsed)
     method, target, minor = line.groups()
     version = HTTP_11 if minor == b"1" else HTTP_10
     found = _FRAMING_FIELD.findall(head, start)

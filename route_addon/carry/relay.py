@@ -26,6 +26,8 @@ from route_addon.carry.evidence import describe_answer
 from route_addon.carry.exchange import ClientStream, Exchange
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import read_peer
+from route_addon.carry.http1 import RawRequest
+from route_addon.carry.http1_lines import KnownLines
 from route_addon.carry.limits import CacheLimits, Limits
 from route_addon.carry.listener import listen_addresses
 from route_addon.carry.log_readers import is_read
@@ -67,6 +69,8 @@ class Relay:
         """Told of every request that comes from now on."""
         self.make_exchange: Callable[[ClientStream, RequestHead], Exchange] = self._make_exchange
         self.is_watched = False
+        self.known_lines = KnownLines[RawRequest]()
+        """What the field lines of HTTP/1 requests mean."""
         self.deadlines = Deadlines()
         self.resolver = Resolver()
         self.verifier = Verifier()

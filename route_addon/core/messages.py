@@ -53,7 +53,7 @@ class RequestHead(NamedTuple):
     request_id: bytes
     """A fresh identifier, for the case that the client sends none that we trust."""
     memory: "Memory | None" = None
-    """What is known of the connection's last request; a decision is the same without it."""
+    """What is known of who sent the same fields before; a decision is the same without it."""
 
 
 class Server(NamedTuple):

@@ -179,7 +179,7 @@ class Router:
         return answer
 
     def _find_sender(self, head: RequestHead, named: bytes | None) -> Sender:
-        """Who sends a request, perhaps the one who sent the connection's last.
+        """Who sends a request, perhaps the one who sent the last with these fields.
 
         Raises:
             BadHost: The request does not name one authority.

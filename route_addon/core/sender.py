@@ -1,8 +1,8 @@
 """Who sends a request: what its fields and its connection come to, whatever it asks for.
 
-The requests of one connection differ in their targets, and seldom in their fields. So what the
-fields come to is kept in the connection's ``Memory``, and counts again for as long as everything
-that it depends on is the same.
+The requests of one client differ in their targets, and seldom in their fields. So what the fields
+come to is kept in a ``Memory``, and counts again for as long as everything that it depends on is
+the same.
 """
 
 import re
@@ -99,7 +99,7 @@ class Sender:
 
 
 class Memory:
-    """The sender of a connection's last request. One belongs to each connection."""
+    """The sender of the last request with some fields."""
 
     __slots__ = ("_basis", "_fields", "_sender")
 
@@ -120,6 +120,20 @@ class Memory:
             sender = Sender(head, proxies, cookie)
             self._sender, self._fields, self._basis = sender, fields, basis
         return sender
+
+
+class RequestFields(list[Field]):
+    """A request's fields, and their memory: for a carrier that passes the same list again.
+
+    Args:
+        fields: The fields.
+    """
+
+    __slots__ = ("memory",)
+
+    def __init__(self, fields: Fields = ()) -> None:
+        super().__init__(fields)
+        self.memory = Memory()
 
 
 def trusted_id(said: Sequence[bytes], peer: Peer, proxies: TrustedProxies) -> bytes | None:

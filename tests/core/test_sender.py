@@ -20,7 +20,7 @@ from route_addon.core.messages import (
     Respond,
 )
 from route_addon.core.router import Router
-from route_addon.core.sender import Memory, Sender, trusted_id
+from route_addon.core.sender import Memory, RequestFields, Sender, trusted_id
 from route_addon.core.table import build_locations
 from tests.core.heads import CLIENT, HOST, PROXY, TLS_CLIENT, make_head, make_router
 from tests.core.heads import decide as decide_alone
@@ -189,6 +189,16 @@ def test_remembered_as_long_as_nothing_changes() -> None:
     ):
         sender = memory.find(head, PROXIES, COOKIE)
         assert memory.find(other, proxies, cookie) is not sender
+
+
+def test_fields_and_their_memory() -> None:
+    """They are fields like any others, each list with a memory of its own."""
+    fields = RequestFields([HOST])
+    assert fields == [HOST]
+    head = make_head()._replace(fields=fields, memory=fields.memory)
+    sender = fields.memory.find(head, PROXIES, COOKIE)
+    assert fields.memory.find(head, PROXIES, COOKIE) is sender
+    assert RequestFields().memory is not fields.memory
 
 
 ROUTERS = [make_router(), make_router(cookie=b"other"), make_router(proxies=TrustedProxies(()))]
