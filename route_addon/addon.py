@@ -25,11 +25,13 @@ from route_addon.carry.sockets import ListenAddress
 from route_addon.carry.stock import Stock, choose_stock_layers, hide_tokens
 from route_addon.carry.watch import Watch
 from route_addon.carry.watchers import describe_watchers, find_watchers
+from route_addon.config.build import build_settings
+from route_addon.config.reloads import Reloads
+from route_addon.config.settings import Settings
+from route_addon.config.workers import ALONE, Worker
 from route_addon.core.router import Router
 from route_addon.core.targetmap import TargetMap
 from route_addon.options import IGNORED_ENVIRONMENT, BadOption
-from route_addon.reloads import Reloads
-from route_addon.settings import Settings, build_settings
 from route_addon.start import (
     NAMES,
     check_host_options,
@@ -42,7 +44,6 @@ from route_addon.start import (
     remove_host_addons,
     spare_collector,
 )
-from route_addon.workers import ALONE, Worker
 
 logger = logging.getLogger(__name__)
 

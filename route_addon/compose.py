@@ -7,6 +7,7 @@ from mitmproxy import ctx
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
+from route_addon.config.workers import ALONE, Worker
 from route_addon.debug.client_replay import ClientReplay
 from route_addon.debug.commands import Commands
 from route_addon.debug.explain_commands import ExplainCommands
@@ -24,7 +25,6 @@ from route_addon.debug.views.rfb import Rfb
 from route_addon.debug.views.signalling import Signalling
 from route_addon.debug.views.terminal import Terminal
 from route_addon.serve.observing import Observing
-from route_addon.workers import ALONE, Worker
 
 
 class Composition:

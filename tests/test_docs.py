@@ -18,11 +18,11 @@ from typing import NamedTuple
 import pytest
 
 from demo.router import free_port
+from route_addon.config.build import build_settings
 from route_addon.core.errors import RouteError, TokenUnrecorded
 from route_addon.core.keys import fingerprint
 from route_addon.options import OPTIONS, Value, default_values
 from route_addon.serve.metrics.families import FAMILIES
-from route_addon.settings import build_settings
 from tests.e2e.harness import SCRIPT as ROUTER_SCRIPT
 from tests.e2e.harness import START_LINE, Command, Fleet, Router, ServeCommand
 from tests.minting import KeyPair

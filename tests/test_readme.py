@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from route_addon.config.describe import locations_table, markdown_table, options_table
 from route_addon.core.table import build_locations
-from route_addon.describe import locations_table, markdown_table, options_table
 from route_addon.serve.metrics.families import FAMILIES
 
 ROOT = Path(__file__).parents[1]

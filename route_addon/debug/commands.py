@@ -6,11 +6,11 @@ from mitmproxy import command, exceptions, types
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.relay import Relay
+from route_addon.config.describe import location_rows, text_table
 from route_addon.core.pools import PoolState
 from route_addon.core.router import Router
 from route_addon.core.targets import parse_target_host
 from route_addon.debug.readable import make_readable
-from route_addon.describe import location_rows, text_table
 
 
 class Commands:

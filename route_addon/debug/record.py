@@ -16,13 +16,13 @@ from mitmproxy.io import tnetstring
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.faults import describe_fault
+from route_addon.config.workers import Worker
 from route_addon.core.locations import POD
 from route_addon.core.recorded import Recorded
 from route_addon.core.router import Router
 from route_addon.debug.replay import DIFFERENT, compare
 from route_addon.options import BadOption
 from route_addon.start import refuse_start
-from route_addon.workers import Worker
 
 logger = logging.getLogger(__name__)
 

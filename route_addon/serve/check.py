@@ -6,14 +6,14 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 
 from route_addon.carry.resolve import Resolver
+from route_addon.config.describe import locations_table
+from route_addon.config.settings import Settings
 from route_addon.core.errors import RouteError
 from route_addon.core.messages import Server
-from route_addon.describe import locations_table
 from route_addon.options import OPTIONS, Option
 from route_addon.serve.arguments import Arguments, parse_arguments
 from route_addon.serve.cgroup import measure_room
 from route_addon.serve.lean import load_master
-from route_addon.settings import Settings
 from route_addon.start import is_set, load_upstream_context, option_values
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
+from route_addon.config.settings import Endpoint
+from route_addon.config.workers import Worker
 from route_addon.options import BadOption
 from route_addon.serve import check
 from route_addon.serve.arguments import PORT, Arguments, parse_arguments
@@ -14,9 +16,7 @@ from route_addon.serve.lean import load_master, log_to_stderr
 from route_addon.serve.metrics.parent import gather_metrics
 from route_addon.serve.supervisor import Supervisor
 from route_addon.serve.worker import run_worker
-from route_addon.settings import Endpoint
 from route_addon.start import refuse_start
-from route_addon.workers import Worker
 
 
 def main(argv: Sequence[str]) -> int:

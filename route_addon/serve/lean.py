@@ -13,10 +13,10 @@ from mitmproxy.addons import core, errorcheck, next_layer, proxyserver
 
 from route_addon.addon import RouteAddon
 from route_addon.compose import build_addon
+from route_addon.config.workers import ALONE, Worker
 from route_addon.options import BadOption
 from route_addon.serve.arguments import Arguments
 from route_addon.start import refuse_start
-from route_addon.workers import ALONE, Worker
 
 _QUIET = ("mitmproxy.proxy.server", "mitmproxy.proxy.mode_servers", "asyncio", "hpack")
 """Who would log each connection that comes and goes."""

@@ -10,10 +10,10 @@ from mitmproxy import exceptions
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.relay import Relay
+from route_addon.config.reloads import Reloads
+from route_addon.config.settings import AccessLogSettings, Endpoint
 from route_addon.core.observer import Observer, Report
 from route_addon.options import BadOption
-from route_addon.reloads import Reloads
-from route_addon.settings import AccessLogSettings, Endpoint
 from route_addon.start import refuse_start
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, NoReturn
 
-from route_addon.workers import Worker
+from route_addon.config.workers import Worker
 
 logger = logging.getLogger(__name__)
 

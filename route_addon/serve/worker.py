@@ -5,10 +5,10 @@ import socket
 from collections.abc import Sequence
 
 from route_addon.addon import RouteAddon
+from route_addon.config.workers import Worker
 from route_addon.serve.arguments import Arguments
 from route_addon.serve.lean import load_master
 from route_addon.serve.supervisor import DRAIN, READY, RELOAD
-from route_addon.workers import Worker
 
 
 def run_worker(

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from route_addon.describe import markdown_table
+from route_addon.config.describe import markdown_table
 from scripts.benchmarks.proxies import PARENT, PLAIN, POOLED, RELAY, SERVE, STARTS, WATCHED
 from scripts.benchmarks.works import Work
 

@@ -12,12 +12,12 @@ from mitmproxy import connection, exceptions, http
 from mitmproxy.test import tflow
 
 from route_addon.carry.evidence import EVIDENCE, write_evidence
+from route_addon.config.workers import ALONE, Worker
 from route_addon.core.recorded import Recorded
 from route_addon.core.router import Router
 from route_addon.debug.judgement import judge
 from route_addon.debug.record import Aliases, Recorder, RecordingFile, redact
 from route_addon.debug.recording import read_recording
-from route_addon.workers import ALONE, Worker
 from tests.core.heads import make_router
 from tests.debug.limiting import limited
 from tests.hosting import answer, make_flow, make_host

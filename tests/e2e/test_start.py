@@ -159,9 +159,9 @@ def _patched_start(folder: Path, key_options: Mapping[str, str], known: str) -> 
     """A start in which one of the configured keys is one that everybody has."""
     patch = folder / "known.py"
     patch.write_text(
-        "import route_addon.settings as settings\n"
+        "import route_addon.config.keys as keys\n"
         "from route_addon.core.keys import is_known\n"
-        f"settings.is_known = lambda key: is_known(key, {{{known!r}}})\n"
+        f"keys.is_known = lambda key: is_known(key, {{{known!r}}})\n"
     )
     return Command(key_options, scripts=(patch, SCRIPT))
 
@@ -200,7 +200,7 @@ def _mounted_start(folder: Path, options: Mapping[str, str], files: Mapping[str,
         (nginx / name).write_text(text)
     patch = folder / "mounted.py"
     patch.write_text(
-        "import pathlib\nimport route_addon.nginx_files as nginx_files\n"
+        "import pathlib\nimport route_addon.config.nginx_files as nginx_files\n"
         f"nginx_files.FOLDER = pathlib.Path({str(nginx)!r})\n"
     )
     return Command(options, scripts=(patch, SCRIPT))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from route_addon.config.workers import Worker
 from route_addon.serve.arguments import parse_arguments
 from route_addon.serve.lean import load_master, log_to_stderr
-from route_addon.workers import Worker
 
 
 async def test_loaded(argv: list[str]) -> None:

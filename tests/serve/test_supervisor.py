@@ -10,7 +10,7 @@ from pathlib import Path
 PROGRAM = """
 import os, signal, socket, sys, time
 from route_addon.serve.supervisor import DRAIN, READY, RELOAD, Supervisor
-from route_addon.workers import Worker
+from route_addon.config.workers import Worker
 
 def say(text):
     os.write(1, f"{text}\\n".encode())

@@ -5,11 +5,11 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from route_addon.config.settings import AccessLogSettings
 from route_addon.core.observer import Report
 from route_addon.serve.access_log.lines import BUILDERS, Event, Shown
 from route_addon.serve.access_log.sinks import open_sink
 from route_addon.serve.access_log.writer import LineWriter
-from route_addon.settings import AccessLogSettings
 
 logger = logging.getLogger(__name__)
 

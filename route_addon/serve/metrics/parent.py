@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from route_addon.config.settings import Endpoint
 from route_addon.serve.observing import refuse_endpoint
-from route_addon.settings import Endpoint
 from route_addon.start import refuse_start
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.relay import Relay
+from route_addon.config.reloads import Reloads
 from route_addon.core.keys import NO_KEYS, Keys, fingerprint
-from route_addon.reloads import Reloads
 from route_addon.serve.metrics.joining import Labels, Ledger, Samples, Snapshot
 from route_addon.serve.metrics.tally import Histogram, Tally, location_name
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from route_addon.config.pool_spec import read_pool
 from route_addon.core.pool_config import PoolSpec
 from route_addon.core.table import Row
-from route_addon.pool_spec import read_pool
 
 _SECTIONS = ("ports", "upstream", "location")
 _REQUIRED = ("location", "kind", "upstream")

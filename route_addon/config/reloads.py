@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from route_addon.carry.faults import describe_fault
-from route_addon.settings import stamp_files
+from route_addon.config.stamps import stamp_files
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from route_addon.config.pool_spec import parse_pool, read_pool
 from route_addon.core.messages import Server
 from route_addon.core.pool_config import Failure, HealthSpec, PoolSpec, ServerSpec
-from route_addon.pool_spec import parse_pool, parse_server, read_pool
 
 URL = "must be a URL (http://host:port) or host[:port]"
 A = Server(b"http", "a", 8000)
@@ -352,8 +352,3 @@ def test_any_table(table: dict[str, Any]) -> None:
     except ValueError:
         return
     assert pool.servers
-
-
-def test_a_server_of_one_word() -> None:
-    """A bare host is a URL for short."""
-    assert parse_server("c") == C

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from route_addon import reloads as reloads_module
+from route_addon.config import reloads as reloads_module
+from route_addon.config.reloads import Reloads
+from route_addon.config.stamps import stamp_files
 from route_addon.options import BadOption
-from route_addon.reloads import Reloads
-from route_addon.settings import stamp_files
 
 
 class Reader:

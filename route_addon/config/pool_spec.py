@@ -23,10 +23,8 @@ max_conns, backup, down, and resolve. Times are in seconds, or in nginx's units 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from route_addon.core.authority import parse_authority
-from route_addon.core.messages import Server
+from route_addon.config.server_url import parse_server
 from route_addon.core.pool_config import Failure, HealthSpec, PoolSpec, ServerSpec
 from route_addon.core.targets import parse_address
 
@@ -37,31 +35,6 @@ _STATUS_RANGE: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _HEALTH_PATH: Final = re.compile(r"/[!-~]*")
 
 type Read = Callable[[Any], Any]
-
-
-def parse_server(text: str) -> Server:
-    """Parse a URL, or ``host[:port]``; IPv6 with or without brackets.
-
-    Raises:
-        ValueError: It is neither; the text says what is wanted.
-    """
-    wanted = "must be a URL (http://host:port) or host[:port]"
-    bare_ipv6 = "://" not in text and text.count(":") > 1 and not text.startswith("[")
-    url = f"http://[{text}]" if bare_ipv6 else text if "://" in text else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError(wanted) from None
-    if parts.scheme not in ("http", "https") or re.search(r"[\t\r\n]", text):
-        raise ValueError(wanted)
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"{wanted}, without a path")
-    authority = parse_authority(parts.netloc.encode("utf-8"))
-    if authority is None:
-        raise ValueError(wanted)
-    host = authority.host.decode("ascii").strip("[]")
-    default_port = 443 if parts.scheme == "https" else 80
-    return Server(parts.scheme.encode("ascii"), host, authority.port or default_port)
 
 
 def parse_pool(name: str, text: str) -> PoolSpec:

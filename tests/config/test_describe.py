@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from route_addon.config.describe import locations_table, markdown_table, options_table
 from route_addon.core.locations import Location
 from route_addon.core.table import PORTS, ROWS, Row, build_locations
-from route_addon.describe import locations_table, markdown_table, options_table
 from route_addon.options import OPTIONS
 
 

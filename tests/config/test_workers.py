@@ -2,7 +2,7 @@
 
 import pytest
 
-from route_addon.workers import ALONE, Worker
+from route_addon.config.workers import ALONE, Worker
 
 
 @pytest.mark.parametrize(

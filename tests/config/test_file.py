@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from route_addon.config_file import ConfigFile, read_config_file
+from route_addon.config.file import ConfigFile, read_config_file
 from route_addon.core.messages import Server
 from route_addon.core.pool_config import PoolSpec, ServerSpec
 from route_addon.core.table import PORTS, Row, build_locations
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 LOCATION = '[[location]]\nlocation = "/x"\nkind = "exact"\nupstream = "pyos"\n'
 

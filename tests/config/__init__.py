@@ -1,0 +1,1 @@
+"""From the values of options and the configuration file to settings."""
