@@ -27,6 +27,7 @@ from route_addon.core.httpcache import (
 )
 from route_addon.core.httpcache import Store as Keep
 from route_addon.core.httpcache_request import CacheRequest, describe_request
+from route_addon.core.httpcache_stored import Stored
 from route_addon.core.messages import Fields, Forward
 
 LOCK_S: Final = 5.0
@@ -83,6 +84,7 @@ class Caching:
 
     __slots__ = (
         "_asked",
+        "_borrowed",
         "_cache",
         "_fill",
         "_filling",
@@ -99,6 +101,7 @@ class Caching:
         self._filling: Filling | None = None
         self._fill: Fill | None = None
         self._leave: Callable[[], None] | None = None
+        self._borrowed: Stored | None = None
         self._has_waited = False
         self._is_refresh = False
 
@@ -241,9 +244,17 @@ class Caching:
             self._cache.store.touch(use.stored)
         return use
 
+    def borrow(self, stored: Stored) -> None:
+        """An answer's content is sent as fast as the client reads it: until the end it is used."""
+        self._borrowed = stored
+        self._cache.store.lend(stored)
+
     def close(self) -> None:
         """The request is over, however it ended. Later calls do nothing."""
         self._stop_waiting()
+        borrowed, self._borrowed = self._borrowed, None
+        if borrowed is not None:
+            self._cache.store.take_back(borrowed)
         # An answer that was cut says nothing of the next one.
         self._end(is_storable=True)
         if self._is_refresh:

@@ -217,6 +217,10 @@ class Exchange:
     _encoder: Encoder | None = None
     _is_request_whole = True
     _is_answer_begun = False
+    _is_client_slow = False
+    _playing: Use | None = None
+    """The stored answer of which there is more to send."""
+    _played_bytes = 0
     _account: Account | None = None
 
     # Deciding.
@@ -565,7 +569,29 @@ class Exchange:
         if found.refresh is not None:
             self._refresh(forward, found.refresh)
         fields = answer_fields(part.status, part.fields, forward)
-        self._send_answer(part.status, part.reason, fields, part.length, found.pieces, True)
+        portion = found.portion(0)
+        pieces, is_end = [portion] if portion else [], len(portion) == found.size_bytes
+        if not is_end:
+            self._begin_to_play(found, len(portion))
+        self._send_answer(part.status, part.reason, fields, part.length, pieces, is_end)
+        if not is_end:
+            self._play()
+
+    def _begin_to_play(self, found: Use, sent_bytes: int) -> None:
+        """More is stored than is sent at once."""
+        assert self._caching is not None
+        self._caching.borrow(found.stored)
+        self._playing, self._played_bytes = found, sent_bytes
+
+    def _play(self) -> None:
+        """Send what is left of a stored answer, as far as the client takes it."""
+        found = self._playing
+        while found is not None and not self._is_client_slow and not self.is_over:
+            portion = found.portion(self._played_bytes)
+            self._played_bytes += len(portion)
+            if is_end := self._played_bytes == found.size_bytes:
+                found = self._playing = None
+            self._send_more([portion], is_end)
 
     def _refresh(self, forward: Forward, asked: Asked) -> None:
         assert self._caching is not None
@@ -619,13 +645,17 @@ class Exchange:
 
     def pause_answer(self) -> None:
         """The client does not read fast enough."""
+        self._is_client_slow = True
         if self._connection is not None:
             self._connection.pause_reading()
 
     def resume_answer(self) -> None:
         """It does again."""
+        self._is_client_slow = False
         if self._connection is not None:
             self._connection.resume_reading()
+        elif self._playing is not None:
+            self._play()
 
     def _switch(self, forward: Forward, answer: RawAnswer, pieces: list[bytes]) -> None:
         """The upstream has accepted a handshake: from here on bytes are only passed on."""
@@ -689,7 +719,7 @@ class Exchange:
             self.approach = None
             approach.close()
         if caching is not None:
-            self._caching = None
+            self._caching = self._playing = None
             caching.close()
         if self._spool is not None:
             self._close_spool()

@@ -147,6 +147,10 @@ class Store:
         self._keys: dict[tuple[str, bytes], set[CacheKey]] = {}
         """The keys of each target of an upstream: invalidation knows no more than that."""
         self._fillings: dict[tuple[str, bytes], set[Filling]] = {}
+        self._lent: dict[Stored, int] = {}
+        """How many send each answer to a client that takes its time."""
+        self._gone: dict[Stored, int] = {}
+        """What has left meanwhile: memory is taken until the last of them has ended."""
         self.configure(max_bytes, max_object_bytes)
 
     def __len__(self) -> int:
@@ -169,6 +173,17 @@ class Store:
         self.counters.hits += 1
         if stored in self._answers:
             self._answers.move_to_end(stored)
+
+    def lend(self, stored: Stored) -> None:
+        """Somebody begins to send an answer's content. Ends with one ``take_back``."""
+        self._lent[stored] = self._lent.get(stored, 0) + 1
+
+    def take_back(self, stored: Stored) -> None:
+        """And has ended. Its room is free, when it has left the store and nobody else sends it."""
+        self._lent[stored] -= 1
+        if not self._lent[stored]:
+            del self._lent[stored]
+            self.used_bytes -= self._gone.pop(stored, 0)
 
     # Storing.
 
@@ -299,7 +314,10 @@ class Store:
 
     def _remove(self, stored: Stored) -> None:
         key, cost = self._answers.pop(stored)
-        self.used_bytes -= cost
+        if stored in self._lent:
+            self._gone[stored] = cost
+        else:
+            self.used_bytes -= cost
         variants = self._variants[key]
         variants.remove(stored)
         if variants:

@@ -15,6 +15,7 @@ from route_addon.carry.deadlines import NEVER, Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import AnswerReader, RawAnswer
 from route_addon.carry.http1_content import ContentReader, content_reader
+from route_addon.carry.reading import bound_reads
 from route_addon.core.errors import (
     BadAnswer,
     RouteError,
@@ -168,6 +169,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        bound_reads(transport)
         self.opened_at = time.time()
 
     def data_received(self, data: bytes) -> None:

@@ -166,7 +166,6 @@ class WatchedExchange(Exchange):
         """The decision for a recording; None before there is one of the request as it is now."""
         self._is_from_cache = False
         self._has_failed = False
-        self._is_client_slow = False
         self._request_content = Kept(watch.limits.body_bytes)
         self._answer_content = Kept(watch.limits.body_bytes)
         self._shown_content: bytes | None = None
@@ -414,6 +413,12 @@ class WatchedExchange(Exchange):
         self._is_from_cache = True
         super()._serve(found)
 
+    def _play(self) -> None:
+        if self._is_asking:
+            self._postponed.append(self._play)
+        else:
+            super()._play()
+
     def _send_answer(
         self,
         status: int,
@@ -526,10 +531,6 @@ class WatchedExchange(Exchange):
             self._postponed.append(again)
         else:
             super().upstream_failed(error, is_untouched=is_untouched)
-
-    def pause_answer(self) -> None:
-        self._is_client_slow = True
-        super().pause_answer()
 
     def resume_answer(self) -> None:
         self._is_client_slow = False

@@ -14,13 +14,14 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy.server import ConnectionHandler
 from OpenSSL import SSL
 
 from route_addon.carry.faults import describe_fault
+from route_addon.carry.reading import bound_reads
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Wire(asyncio.Protocol):
         self.handler = handler
         """mitmproxy's handler of the connection."""
         self._transport = transport
+        bound_reads(transport)
         self._old = transport.get_protocol()
         self._receiver: Receiver | None = None
         self._wants_pause = False
@@ -79,6 +81,7 @@ class Wire(asyncio.Protocol):
     def begin(self, receiver: Receiver) -> None:
         """Bring everything to a receiver from now on."""
         self._receiver = receiver
+        self._listen_in()
         asyncio.get_running_loop().call_soon(self._take_over)
 
     def switch(self, receiver: Receiver) -> None:
@@ -234,6 +237,24 @@ class Wire(asyncio.Protocol):
                 io.handler.cancel("closed by the relay")
             self.lose()
 
+    def _listen_in(self) -> None:
+        """Hear what mitmproxy's protocol is told of the room for writing, before the takeover.
+
+        Its read loop waits for that room, so with a client that does not read the takeover waits.
+        """
+        old: Any = self._old
+        old_pause, old_resume = old.pause_writing, old.resume_writing
+
+        def pause() -> None:
+            old_pause()
+            self.pause_writing()
+
+        def resume() -> None:
+            old_resume()
+            self.resume_writing()
+
+        old.pause_writing, old.resume_writing = pause, resume
+
     def _take_over(self, retry_s: float = _RETRY_S) -> None:
         self._guard(lambda receiver: self._try_to_take_over(retry_s))
 
@@ -256,9 +277,6 @@ class Wire(asyncio.Protocol):
         self.is_taken_over = True
         if self._wants_pause:
             self._transport.pause_reading()
-        if self._transport.get_write_buffer_size() > self._transport.get_write_buffer_limits()[1]:
-            # The old protocol was told, and we are only told of the way back.
-            self.pause_writing()
 
 
 class TlsWire(Wire):

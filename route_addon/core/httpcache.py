@@ -52,6 +52,8 @@ from route_addon.core.messages import Field, Fields
 
 NAME: Final = b"route-addon"
 """Who we are in Cache-Status (RFC 9211)."""
+PORTION_BYTES: Final = 64 * 1024
+"""How much of a stored answer is sent at once: a client that reads slowly costs no more."""
 
 _CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since"})
 _OF_ONE_CLIENT: Final = _CONDITIONS | {b"range", b"if-range"}
@@ -82,12 +84,18 @@ class Use(NamedTuple):
     """What to ask the upstream meanwhile (RFC 5861 3), for nobody."""
 
     @property
-    def pieces(self) -> list[bytes]:
-        """The content to send."""
-        body, part = self.stored.body, self.part
-        if part.stop - part.start == len(body):
-            return [body] if body else []
-        return [body[part.start : part.stop]] if part.stop > part.start else []
+    def size_bytes(self) -> int:
+        """The size of the content to send."""
+        return self.part.stop - self.part.start
+
+    def portion(self, at: int) -> bytes:
+        """What to send next of the content, ``PORTION_BYTES`` at most: nothing at its end.
+
+        Args:
+            at: How much of it has been sent, in bytes.
+        """
+        start = self.part.start + at
+        return self.stored.body[start : min(start + PORTION_BYTES, self.part.stop)]
 
 
 class Fetch(NamedTuple):

@@ -295,6 +295,42 @@ def test_smaller_limits(store: Store) -> None:
     assert _is_empty(store)
 
 
+def test_what_is_lent_takes_room(store: Store) -> None:
+    """Until the last one who sends it has ended, though it has left the store meanwhile."""
+    stored = _put(store, _key(), bytes(10_000))
+    held = store.used_bytes
+    for _ in range(2):
+        store.lend(stored)
+    store.purge()
+    assert (store.used_bytes, len(store)) == (held, 0)
+    store.take_back(stored)
+    assert store.used_bytes == held
+    store.take_back(stored)
+    assert _is_empty(store)
+
+
+def test_what_is_lent_and_stays(store: Store) -> None:
+    """It counts once, before and after."""
+    stored = _put(store, _key(), bytes(10_000))
+    held = store.used_bytes
+    store.lend(stored)
+    store.take_back(stored)
+    assert store.used_bytes == held
+    store.purge()
+    assert _is_empty(store)
+
+
+def test_lenders_do_not_outgrow_the_store(store: Store) -> None:
+    """Once all room is with clients that take their time, nothing more is stored, nor lent."""
+    lent = 0
+    for number in range(100):
+        stored = _put(store, _key(b"/%d" % number), bytes(50_000))
+        if store.find(_key(b"/%d" % number)):
+            store.lend(stored)
+            lent += len(stored.body)
+    assert lent <= ROOM
+
+
 def test_keys_are_those_of_requests(store: Store) -> None:
     """What the policy finds by, the store finds by."""
     _put(store, make_request(b"/x", (b"Accept", b"*/*")).key)
@@ -309,6 +345,7 @@ class Anything(RuleBasedStateMachine):
         super().__init__()
         self.store = Store(60_000, 7_000)
         self.fillings: list[Filling] = []
+        self.lent: list[Stored] = []
         self.random = random.Random(0)
 
     targets = st.sampled_from([b"/a", b"/a/b", b"/c", b"/c?q"])
@@ -354,6 +391,17 @@ class Anything(RuleBasedStateMachine):
             self.store.touch(stored)
             self.store.replace(stored, replace(stored) if is_kept else None)
 
+    @rule(path=targets)
+    def lend(self, path: bytes) -> None:
+        for stored in self.store.find(_key(path)):
+            self.store.lend(stored)
+            self.lent.append(stored)
+
+    @precondition(lambda self: self.lent)
+    @rule()
+    def take_back(self) -> None:
+        self.store.take_back(self.lent.pop(self.random.randrange(len(self.lent))))
+
     @rule(max_bytes=st.sampled_from([0, 20_000, 60_000]))
     def configure(self, max_bytes: int) -> None:
         self.store.configure(max_bytes, 7_000)
@@ -362,8 +410,10 @@ class Anything(RuleBasedStateMachine):
     def bounds(self) -> None:
         store = self.store
         whole = sum(cost for _, cost in store._answers.values())
-        assert store.used_bytes == whole + store.filling_bytes
-        assert store.used_bytes <= max(store.max_bytes, store.filling_bytes)
+        gone = sum(store._gone.values())
+        assert store.used_bytes == whole + store.filling_bytes + gone
+        assert store.used_bytes <= max(store.max_bytes, store.filling_bytes + gone)
+        assert set(store._gone) <= set(store._lent) == set(self.lent)
         assert sum(len(stored.body) for stored in store._answers) <= whole
 
     @invariant()

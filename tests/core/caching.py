@@ -131,6 +131,14 @@ class Cache:
             self.stored[key].append(new)
 
 
+def content(use: Use) -> bytes:
+    """All of what is sent from the store."""
+    whole = b""
+    while portion := use.portion(len(whole)):
+        whole += portion
+    return whole
+
+
 def _used(use: Use, forward: Forward) -> tuple[int, list[Field], bytes]:
     part = use.part
-    return part.status, answer_fields(part.status, part.fields, forward), b"".join(use.pieces)
+    return part.status, answer_fields(part.status, part.fields, forward), content(use)

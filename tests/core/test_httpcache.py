@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from route_addon.core.httpcache import (
+    PORTION_BYTES,
     Amend,
     Asked,
     DontStore,
@@ -24,7 +25,7 @@ from route_addon.core.httpcache import (
 from route_addon.core.httpcache_request import CacheRequest
 from route_addon.core.httpcache_stored import Policy, Stored
 from route_addon.core.messages import Field, Fields
-from tests.core.caching import NOW, date, make_request, make_stored
+from tests.core.caching import NOW, content, date, make_request, make_stored
 from tests.core.heads import values
 
 AGE_60 = (b"Cache-Control", b"max-age=60")
@@ -57,7 +58,7 @@ def test_hit() -> None:
     stored = make_stored(AGE_60)
     use = judge_request(_ask(), [stored], NOW + 20.5)
     assert isinstance(use, Use)
-    assert (use.stored, use.refresh, use.pieces) == (stored, None, [stored.body])
+    assert (use.stored, use.refresh, content(use)) == (stored, None, stored.body)
     assert use.part.fields == [
         AGE_60,
         (b"Date", date()),
@@ -66,15 +67,27 @@ def test_hit() -> None:
     ]
 
 
-def test_pieces() -> None:
+def test_content() -> None:
     """A part is a part; of nothing there is nothing."""
     stored = make_stored(AGE_60)
     part = judge_request(_ask((b"Range", b"bytes=2-3")), [stored], NOW)
-    assert isinstance(part, Use) and part.pieces == [b"23"]
+    assert isinstance(part, Use) and (part.size_bytes, content(part)) == (2, b"23")
     head = judge_request(_ask(method=b"HEAD"), [stored], NOW)
-    assert isinstance(head, Use) and head.pieces == []
+    assert isinstance(head, Use) and (head.size_bytes, content(head)) == (0, b"")
     empty = judge_request(_ask(), [make_stored(AGE_60, body=b"")], NOW)
-    assert isinstance(empty, Use) and empty.pieces == []
+    assert isinstance(empty, Use) and (empty.size_bytes, content(empty)) == (0, b"")
+
+
+@pytest.mark.parametrize("size", [PORTION_BYTES - 1, PORTION_BYTES, PORTION_BYTES + 1])
+def test_portions(size: int) -> None:
+    """A portion is bounded, whole answers and ranges alike, and nothing is lost between two."""
+    body = bytes(index % 251 for index in range(size + 9))
+    for fields, start in (((), 0), (((b"Range", b"bytes=9-"),), 9)):
+        use = judge_request(_ask(*fields), [make_stored(AGE_60, body=body)], NOW)
+        assert isinstance(use, Use)
+        first = use.portion(0)
+        assert len(first) == min(use.size_bytes, PORTION_BYTES)
+        assert first + use.portion(len(first)) == content(use) == body[start:]
 
 
 def test_age_has_a_bound() -> None:
@@ -528,7 +541,7 @@ def test_any_bytes(
         assert not stored.directives.no_cache
         assert b"*" not in values(held, b"vary")
         assert b"authorization" not in by_name or stored.directives.is_shareable
-        assert b"".join(verdict.pieces) in stored.body
+        assert content(verdict) in stored.body
     if isinstance(verdict, Use | Refuse):
         verdict = Fetch(b"uri-miss")
     judge_failure(request, verdict, NOW + later)

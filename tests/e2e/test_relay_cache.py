@@ -1,18 +1,22 @@
 """The HTTP cache in the relay, through real sockets: what is kept, for whom, and what never is."""
 
+import contextlib
 import itertools
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.footprint import Footprint, run_relay
+from tests.e2e.footprint import Footprint, Memory, run_relay
 from tests.e2e.harness import (
     UNTRUSTED,
     Answer,
     Client,
     Field,
     Fleet,
+    Http2Client,
     Request,
     Router,
     Wire,
@@ -31,11 +35,18 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module", params=["never", "always"], ids=["unwatched", "watched"])
 def router(
-    request: pytest.FixtureRequest, shared_fleet: Fleet, key_options: Mapping[str, str]
+    request: pytest.FixtureRequest,
+    shared_fleet: Fleet,
+    key_options: Mapping[str, str],
+    certificate: Path,
 ) -> Iterator[Router]:
     """A relay that keeps what the website answers."""
     with run_relay(
-        shared_fleet, key_options, route_watch=request.param, route_http_cache_bytes=16 * MIB
+        shared_fleet,
+        key_options,
+        certs=f"*={certificate}",
+        route_watch=request.param,
+        route_http_cache_bytes=16 * MIB,
     ) as relay:
         yield relay
 
@@ -282,6 +293,62 @@ def test_a_hit_on_a_connection_that_goes_on(router: Router, fleet: Fleet, path: 
         answers = [client.read_answer() for _ in range(5)]
     assert [answer.body for answer in answers] == [OTHER] * 5
     assert len(fleet.website.requests) == 1
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
+def test_hits_that_are_not_read(
+    is_secure: bool, router: Router, fleet: Fleet, path: bytes, tls: ssl.SSLContext
+) -> None:
+    """Clients that ask for much and take nothing hold none of it; later each gets all of it."""
+    body = bytes(range(250)) * 4000
+    context = tls if is_secure else None
+    fleet.website.play(say(FRESH, body=body))
+    router.ask(build_request(path), tls=context)
+    memory = Memory(Footprint.measure(router).pid)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(router.connect(tls=context)) for _ in range(20)]
+        for client in clients:
+            client.send(build_request(path) * 50)
+        # Each begins where the last one's were left.
+        assert router.ask(build_request(b"/healthz")).status == 200
+        for _ in range(50):
+            assert clients[-1].read_answer().body == body
+    grown = memory.growth_bytes
+    assert grown < 40 * MIB, f"{grown / MIB:.0f} MiB"
+    assert len(fleet.website.requests) == 1
+
+
+def test_a_hit_in_portions(
+    router: Router, fleet: Fleet, path: bytes, tls_h2: ssl.SSLContext
+) -> None:
+    """A large answer and a large part of one arrive whole, by HTTP/1 and HTTP/2."""
+    body = bytes(range(251)) * 4000
+    fleet.website.play(say(FRESH, body=body))
+    router.ask(build_request(path))
+    part = (b"Range", b"bytes=1000-900000")
+    assert router.ask(build_request(path)).body == body
+    assert router.ask(build_request(path, part)).body == body[1000:900001]
+    with Http2Client(router.address, tls_h2) as client:
+        assert client.ask(path).body == body
+        assert b"; hit; " in status_of(client.ask(path))
+        assert client.ask(path, (b"range", part[1])).body == body[1000:900001]
+    # One for each scheme: the key holds it.
+    assert len(fleet.website.requests) == 2
+
+
+def test_what_is_sent_is_still_held(router: Router, fleet: Fleet, path: bytes) -> None:
+    """What leaves the store while a client takes it arrives whole, and counts until then."""
+    body = bytes(range(251)) * 4000
+    fleet.website.play(say(FRESH, body=body))
+    router.ask(build_request(path))
+    with router.connect() as client:
+        client.send(build_request(path) * 20)
+        wait_until(lambda: _inside(router, "len(cache.store._lent)") == [1], "it is being sent")
+        (before,) = _inside(router, "cache.store.used_bytes")
+        router.run_inside("ctx.master.addons.get('route').relay.cache.store.purge()")
+        assert before >= _inside(router, "cache.store.used_bytes")[0] > len(body)
+        assert [client.read_answer().body for _ in range(20)] == [body] * 20
+    wait_until(lambda: _inside(router, "len(cache.store._lent)") == [0], "it has been sent")
 
 
 def test_other_locations_are_not_kept(router: Router, fleet: Fleet) -> None:

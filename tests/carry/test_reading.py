@@ -1,0 +1,38 @@
+"""How much is read at once."""
+
+import asyncio
+
+from route_addon.carry.reading import READ_BYTES, bound_reads
+
+
+class Reader(asyncio.Protocol):
+    """Notes how large the pieces are that it gets."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.ended = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        bound_reads(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.sizes.append(len(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set()
+
+
+async def test_reads_are_bounded() -> None:
+    """Though more has come: asyncio keeps to what we wrote into its transport."""
+    loop = asyncio.get_running_loop()
+    reader = Reader()
+    server = await loop.create_server(lambda: reader, "127.0.0.1", 0)
+    async with server:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(bytes(20 * READ_BYTES))
+        await writer.drain()
+        writer.close()
+        await asyncio.wait_for(reader.ended.wait(), 10)
+    assert sum(reader.sizes) == 20 * READ_BYTES
+    assert max(reader.sizes) <= READ_BYTES
