@@ -59,6 +59,15 @@ class Approach:
             to be closed.
     """
 
+    # What most never change stands in the class: to make one costs less.
+
+    opening_since: float | None = None
+    """When a connect began, in seconds since the epoch; None for a connection that rested."""
+    _addresses: tuple[Address, ...] = ()
+    _key: ServerKey | None = None
+    _attempts: Attempts | None = None
+    _waiting: asyncio.Task[None] | None = None
+
     def __init__(
         self, relay: "Relay", traveller: Traveller, forward: Forward, *, is_repeatable: bool
     ) -> None:
@@ -68,15 +77,6 @@ class Approach:
         self._decided = forward
         self._relay = relay
         self._traveller = traveller
-
-    # What most never change stands in the class: to make one costs less.
-
-    opening_since: float | None = None
-    """When a connect began, in seconds since the epoch; None for a connection that rested."""
-    _addresses: tuple[Address, ...] = ()
-    _key: ServerKey | None = None
-    _attempts: Attempts | None = None
-    _waiting: asyncio.Task[None] | None = None
 
     @property
     def is_in_pool(self) -> bool:

@@ -186,22 +186,6 @@ class Exchange:
         observer: Told what becomes of it.
     """
 
-    def __init__(
-        self,
-        relay: "Relay",
-        stream: ClientStream,
-        head: RequestHead,
-        observer: Observer | None = None,
-    ) -> None:
-        self.head = head
-        self._relay = relay
-        self._stream = stream
-        self._router = relay.router
-        if head.length:
-            self._is_request_whole = False
-        if observer is not None:
-            self._account = Account(observer, head)
-
     # What most exchanges never change stands in the class: to make one costs less.
 
     forward: Forward | None = None
@@ -222,6 +206,22 @@ class Exchange:
     """The stored answer of which there is more to send."""
     _played_bytes = 0
     _account: Account | None = None
+
+    def __init__(
+        self,
+        relay: "Relay",
+        stream: ClientStream,
+        head: RequestHead,
+        observer: Observer | None = None,
+    ) -> None:
+        self.head = head
+        self._relay = relay
+        self._stream = stream
+        self._router = relay.router
+        if head.length:
+            self._is_request_whole = False
+        if observer is not None:
+            self._account = Account(observer, head)
 
     # Deciding.
 
