@@ -445,8 +445,7 @@ class Exchange:
         self._connection = connection
         if self._account is not None:
             self._account.use(forward)
-        patience_s = self._relay.limits.answer_s or forward.location.answer_within_s
-        connection.begin(self, forward.method, patience_s)
+        connection.begin(self, forward.method, forward.location.answer_within_s)
         spool = self._spool
         length = spool.size if spool is not None else self.head.length
         head = build_request_head(

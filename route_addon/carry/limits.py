@@ -20,8 +20,6 @@ class Limits:
     """Between two requests on a connection."""
     connect_s: float = 5.0
     """To connect to one address of an upstream."""
-    answer_s: float = 0.0
-    """Of silence from an upstream; 0 for each location's own time."""
     websocket_s: float = 3600.0
     """Of silence in both directions of a WebSocket."""
     spool_folder: str = ""

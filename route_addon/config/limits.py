@@ -9,7 +9,8 @@ from route_addon.core.httpcache_stored import Policy
 from route_addon.core.locations import HERE, POD, Locations
 from route_addon.options import BadOption
 
-_MAX_S: Final = 30 * 86400
+MAX_S: Final = 30 * 86400
+"""The most that any time may be, in seconds."""
 _MAX_BYTES: Final = 2**40
 _MAX_CONNECTIONS: Final = 2**20
 
@@ -20,7 +21,6 @@ _TIMEOUTS: Final = {
     "send_s": ("route_send_timeout", 1),
     "keepalive_s": ("route_keepalive_timeout", 1),
     "connect_s": ("route_connect_timeout", 1),
-    "answer_s": ("route_answer_timeout", 0),
     "websocket_s": ("route_websocket_timeout", 1),
 }
 """Each timeout's option, and the least that it may be."""
@@ -36,7 +36,7 @@ def parse_limits(values: OptionValues) -> Limits:
     if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
         raise BadOption("route_spool_dir", folder, "must be a folder that can be written to")
     seconds = {
-        field: float(values.number(name, least, _MAX_S))
+        field: float(values.number(name, least, MAX_S))
         for field, (name, least) in _TIMEOUTS.items()
     }
     return Limits(
@@ -66,7 +66,7 @@ def parse_cache_limits(values: OptionValues, locations: Locations) -> CacheLimit
         max_object_bytes=values.number("route_http_cache_object_bytes", 0, _MAX_BYTES),
         policy=Policy(
             heuristic_fraction=values.number("route_http_cache_heuristic", 0, 100) / 100,
-            stale_if_error_s=values.number("route_http_cache_stale_if_error", 0, _MAX_S),
+            stale_if_error_s=values.number("route_http_cache_stale_if_error", 0, MAX_S),
         ),
     )
 
@@ -92,8 +92,8 @@ def parse_drain_limits(values: OptionValues) -> DrainLimits:
         BadOption: A time that cannot be used.
     """
     return DrainLimits(
-        requests_s=values.number("route_drain", 0, _MAX_S),
-        websockets_s=values.number("route_drain_websockets", 0, _MAX_S),
+        requests_s=values.number("route_drain", 0, MAX_S),
+        websockets_s=values.number("route_drain_websockets", 0, MAX_S),
     )
 
 

@@ -1,9 +1,11 @@
 """Upstreams, ports and locations: the configuration file's, beside what options say of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from route_addon.config.file import ConfigFile, read_config_file
+from route_addon.config.limits import MAX_S
 from route_addon.config.pool_spec import parse_pool
 from route_addon.config.values import OptionValues, parse_port, split_list
 from route_addon.core.locations import HERE, POD, BadLocation, Location, Locations
@@ -73,7 +75,10 @@ def build_table(
         raise BadOption(_FILE, file.path, str(error)) from None
     for location in locations.all:
         _check_upstream(location, file, upstreams)
-    return locations
+    seconds = values.number("route_answer_timeout", 0, MAX_S)
+    if not seconds:
+        return locations
+    return Locations(replace(one, answer_within_s=float(seconds)) for one in locations.all)
 
 
 def _parse_pool(values: OptionValues, upstream: str, name: str) -> PoolSpec:

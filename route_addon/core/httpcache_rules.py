@@ -91,7 +91,7 @@ def why_of_no_use(stored: Stored) -> bytes:
     is_fresh = stored.lifetime > stored.initial_age and not directives.no_cache
     serves_stale = directives.stale_if_error or directives.stale_while_revalidate
     if not (is_fresh or serves_stale or stored.has_validator):
-        return b"stale"
+        return b"stale" if stored.has_lifetime else b"no-lifetime"
     return b""
 
 

@@ -31,6 +31,10 @@ def _allowed(settings: Settings) -> object:
     return settings.rules.policy.allow
 
 
+def _answer_times(settings: Settings) -> object:
+    return {location.answer_within_s for location in settings.rules.locations.all}
+
+
 def _denied(settings: Settings) -> object:
     """What is denied besides what always is."""
     networks, suffixes = settings.rules.policy.deny
@@ -162,8 +166,8 @@ GOOD: list[tuple[str, Value, Read, object]] = [
     ("route_send_timeout", 3, lambda settings: settings.limits.send_s, 3.0),
     ("route_keepalive_timeout", 4, lambda settings: settings.limits.keepalive_s, 4.0),
     ("route_connect_timeout", 5, lambda settings: settings.limits.connect_s, 5.0),
-    ("route_answer_timeout", 0, lambda settings: settings.limits.answer_s, 0.0),
-    ("route_answer_timeout", 6, lambda settings: settings.limits.answer_s, 6.0),
+    ("route_answer_timeout", 0, _answer_times, {60.0, 360.0, 600.0, 1800.0}),
+    ("route_answer_timeout", 6, _answer_times, {6.0}),
     ("route_websocket_timeout", 2592000, lambda settings: settings.limits.websocket_s, 2592000.0),
     ("route_spool_dir", "", lambda settings: settings.limits.spool_folder, ""),
     ("route_spool_dir", "/tmp", lambda settings: settings.limits.spool_folder, "/tmp"),
