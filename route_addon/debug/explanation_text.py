@@ -14,7 +14,7 @@ from route_addon.carry.evidence import (
 )
 from route_addon.carry.http1_writer import build_request_head
 from route_addon.carry.mask import Mask, Masked
-from route_addon.carry.watch_flow import record_decision
+from route_addon.carry.watched_flow import record_decision
 from route_addon.core.forwarding import with_server
 from route_addon.core.messages import Decision, Forward, Server
 from route_addon.core.recorded import Recorded, find_differences

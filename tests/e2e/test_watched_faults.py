@@ -13,12 +13,15 @@ from tests.e2e.harness import ALICE, Fleet, Router, check_secrets
 
 MODULES = (
     "carry.exchange",
+    "carry.flow_exchange",
     "carry.flows",
     "carry.guard",
     "carry.mask",
     "carry.watch",
-    "carry.watch_flow",
-    "carry.watch_websocket",
+    "carry.watched_flow",
+    "carry.watched_websocket",
+    "carry.watched_content",
+    "carry.watched_exchange",
 )
 
 

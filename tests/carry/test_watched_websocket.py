@@ -19,7 +19,7 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.mask import Mask
-from route_addon.carry.watch_websocket import WebSocketCopy
+from route_addon.carry.watched_websocket import WebSocketCopy
 from tests.hosting import make_flow, make_host
 from tests.minting import mint
 

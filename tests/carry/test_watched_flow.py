@@ -7,9 +7,8 @@ from mitmproxy import http
 
 from route_addon.carry.flows import read_head
 from route_addon.carry.mask import Mask, Masked
-from route_addon.carry.watch_flow import (
+from route_addon.carry.watched_flow import (
     AnswerHead,
-    Kept,
     answer_state,
     build_answer,
     build_request,
@@ -283,14 +282,3 @@ def test_answer_state_sees_what_counts() -> None:
 def test_reasons() -> None:
     """Of a status that nobody knows there is none."""
     assert (default_reason(404), default_reason(299)) == (b"Not Found", b"")
-
-
-def test_copy_is_bounded() -> None:
-    """It knows how much has passed, and keeps the first of it."""
-    kept = Kept(5)
-    kept.add([b"abc"])
-    assert (kept.join(), kept.size, kept.is_cut) == (b"abc", 3, False)
-    kept.add([b"def", b"ghi"])
-    kept.add([b"jkl"])
-    assert (kept.join(), kept.size, kept.is_cut) == (b"abcde", 12, True)
-    assert Kept(0).join() == b""

@@ -55,41 +55,6 @@ class AnswerState(NamedTuple):
     content: bytes
 
 
-class Kept:
-    """A copy of content that passes, up to a bound.
-
-    Args:
-        max_bytes: The bound.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self.size = 0
-        """How much has passed."""
-        self._max_bytes = max_bytes
-        self._pieces: list[bytes] = []
-        self._kept_bytes = 0
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether there was more than is kept."""
-        return self.size > self._kept_bytes
-
-    def add(self, pieces: list[bytes]) -> None:
-        """Keep what there is room for."""
-        for piece in pieces:
-            self.size += len(piece)
-            room = self._max_bytes - self._kept_bytes
-            if room > 0:
-                self._pieces.append(piece[:room])
-                self._kept_bytes += len(self._pieces[-1])
-
-    def join(self) -> bytes:
-        """What is kept."""
-        if len(self._pieces) > 1:
-            self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0] if self._pieces else b""
-
-
 class AnswerHead(NamedTuple):
     """The head of an answer, as the client's side is told it."""
 
