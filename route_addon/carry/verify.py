@@ -83,7 +83,12 @@ class Verifier:
         self._listeners[router, token] = [done]
         queue.append(_Work(router, token, now))
         self._queues[client] = queue
-        self._begin()
+        try:
+            self._begin()
+        except Exception:
+            # Who asks for the same later must not wait for what will never be said.
+            self._listeners.pop((router, token), None)
+            raise
 
     def close(self) -> None:
         """Let the threads go."""
@@ -99,27 +104,39 @@ class Verifier:
             if queue:
                 self._queues[client] = queue
             self._begun += 1
-            self._submit(work)
+            try:
+                self._submit(work)
+            except Exception as fault:
+                failed = Future[Verdict]()
+                failed.set_exception(fault)
+                self._guard(work, failed)
 
     def _submit(self, work: _Work) -> None:
         loop = asyncio.get_running_loop()
-        future = self._executor.submit(work.router.verify, work.token, work.now)
-        future.add_done_callback(lambda ended: loop.call_soon_threadsafe(self._finish, work, ended))
 
-    def _finish(self, work: _Work, future: Future[Verdict]) -> None:
+        def end(ended: Future[Verdict]) -> None:
+            loop.call_soon_threadsafe(self._guard, work, ended)
+            loop.call_soon_threadsafe(self._begin)
+
+        self._executor.submit(work.router.verify, work.token, work.now).add_done_callback(end)
+
+    def _guard(self, work: _Work, future: Future[Verdict]) -> None:
+        """It has ended: whatever is wrong, with the token or with us, whoever waits is told."""
         if future.cancelled():
             return
         self._begun -= 1
-        self._begin()
-        fault = future.exception()
-        if fault is None:
-            verdict = future.result()
-            self._remember(work, verdict)
-        else:
+        verdict = Verdict(work.token, InternalError())
+        try:
+            verdict = self._finish(work, future)
+        except Exception as fault:
             logger.error("verify failed: %s", describe_fault(fault))
-            verdict = Verdict(work.token, InternalError())
-        for listener in self._listeners.pop((work.router, work.token)):
+        for listener in self._listeners.pop((work.router, work.token), ()):
             listener(verdict)
+
+    def _finish(self, work: _Work, future: Future[Verdict]) -> Verdict:
+        verdict = future.result()
+        self._remember(work, verdict)
+        return verdict
 
     def _remember(self, work: _Work, verdict: Verdict) -> None:
         if self._refused_by is not work.router:

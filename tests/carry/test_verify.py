@@ -141,7 +141,8 @@ async def test_each_client_in_its_turn(verifier: Verifier) -> None:
     judge.may_judge.set()
     await _wait_for(told, 51)
     order = [token for token, _ in judge.calls]
-    assert order.index(b"one") <= 6
+    # Four are begun at once, and two threads note them in any order.
+    assert order.index(b"one") <= 10
     assert sorted(order) == sorted([b"many-%d" % number for number in range(50)] + [b"one"])
 
 
