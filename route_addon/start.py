@@ -13,8 +13,9 @@ from mitmproxy import addonmanager, ctx, exceptions, optmanager
 from route_addon.carry.certificates import CertificateFault, CertificateFiles, Certificates
 from route_addon.carry.tls import build_upstream_context
 from route_addon.config import nginx_files
+from route_addon.config.environment import default_values
 from route_addon.config.settings import Settings
-from route_addon.options import OPTIONS, BadOption, Value, default_values
+from route_addon.options import OPTIONS, BadOption, Value
 
 NAMES = frozenset(option.name for option in OPTIONS)
 

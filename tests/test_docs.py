@@ -19,9 +19,10 @@ import pytest
 
 from demo.router import free_port
 from route_addon.config.build import build_settings
+from route_addon.config.environment import default_values
 from route_addon.core.errors import RouteError, TokenUnrecorded
 from route_addon.core.keys import fingerprint
-from route_addon.options import OPTIONS, Value, default_values
+from route_addon.options import OPTIONS, Value
 from route_addon.serve.metrics.families import FAMILIES
 from tests.e2e.harness import SCRIPT as ROUTER_SCRIPT
 from tests.e2e.harness import START_LINE, Command, Fleet, Router, ServeCommand

@@ -11,8 +11,9 @@ from mitmproxy import addonmanager, optmanager
 
 from route_addon.carry.certificates import CertificateFiles, Certificates
 from route_addon.config.build import build_settings
+from route_addon.config.environment import default_values
 from route_addon.config.settings import Settings
-from route_addon.options import OPTIONS, BadOption, default_values
+from route_addon.options import OPTIONS, BadOption
 from route_addon.start import (
     NAMES,
     check_host_options,

@@ -29,7 +29,7 @@ from route_addon.carry.spool import Spool
 from route_addon.carry.tunnel import Tunnel, TunnelMaker
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.carry.wire import Wire
-from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
+from route_addon.core.answers import BODILESS_STATUS, SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.attempts import IDEMPOTENT
 from route_addon.core.encodings import encode_head
 from route_addon.core.errors import BadAnswer, ContentTooLarge, InternalError, RouteError
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
-_BODILESS_STATUS: Final = frozenset({204, 304})
 
 
 class ClientStream(Protocol):
@@ -531,7 +530,7 @@ class Exchange:
         if status == SWITCHING_PROTOCOLS:
             self._switch(forward, answer, pieces)
             return
-        if self.head.method == b"HEAD" or status in _BODILESS_STATUS:
+        if self.head.method == b"HEAD" or status in BODILESS_STATUS:
             length = answer.content_length if status != 204 else None
         else:
             length = CHUNKED if answer.length == UNTIL_END else answer.length

@@ -7,6 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 _STEM: Final = "passw|secret|token|jwt|authorization|api[_-]key|desktopusercert"
 """What a name holds that stands before a secret: so ``vncpassword``, ``jwt_user_token``."""
+_WIDER: Final = re.compile(rf"(?i){_STEM}|pass|pwd|credential|auth|cookie|apikey|\Akey\Z")
+"""And what may stand before one: where nothing is lost if it does not."""
 _SECRET_NAME: Final = re.compile(rf"(?i){_STEM}")
 _SECRET_ARGUMENT: Final = re.compile(rf"(?i){_STEM}|\A(?:code|state)\Z")
 """And those of OAuth (RFC 6749 4.1.2): as members of JSON these two are everyday words."""
@@ -23,6 +25,11 @@ _ESCAPE: Final = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 def is_secret_name(name: str) -> bool:
     """Whether the value of a member of JSON, or of a header field, is a secret by its name."""
     return _SECRET_NAME.search(name) is not None
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether a value is better not shown to a person, as far as its name can tell."""
+    return _WIDER.search(name) is not None
 
 
 def is_secret_argument(name: str) -> bool:

@@ -22,7 +22,7 @@ hook                    when
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import ctx, hooks, http
 from mitmproxy.proxy.layers.http._hooks import (
@@ -69,7 +69,7 @@ from route_addon.carry.watched_flow import (
 )
 from route_addon.carry.watched_websocket import WatchedTunnel, WebSocketCopy
 from route_addon.carry.wire import Wire
-from route_addon.core.answers import SWITCHING_PROTOCOLS
+from route_addon.core.answers import BODILESS_STATUS, SWITCHING_PROTOCOLS
 from route_addon.core.errors import InternalError, RouteError, Undecided
 from route_addon.core.httpcache import Use
 from route_addon.core.locations import PYOS
@@ -86,8 +86,6 @@ from route_addon.core.messages import (
 if TYPE_CHECKING:
     from route_addon.carry.relay import Relay
     from route_addon.carry.watch import Watch
-
-_BODILESS_STATUS: Final = frozenset({204, 304})
 
 
 class WatchedExchange(FlowExchange):
@@ -355,7 +353,7 @@ class WatchedExchange(FlowExchange):
         """Whether somebody changed the content of an answer that is whole."""
         return (
             self._sent.method != b"HEAD"
-            and response.status_code not in _BODILESS_STATUS
+            and response.status_code not in BODILESS_STATUS
             and self._shown.is_answer_edited(response, content)
         )
 

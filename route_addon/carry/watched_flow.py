@@ -14,6 +14,7 @@ from mitmproxy.connection import ConnectionState
 
 from route_addon.carry.mask import Masked
 from route_addon.carry.upstream import UpstreamConnection
+from route_addon.core.answers import BODILESS_STATUS
 from route_addon.core.authority import parse_authority
 from route_addon.core.errors import BadField, BadTarget, InternalError
 from route_addon.core.fields import HOP_BY_HOP, check_values
@@ -34,7 +35,6 @@ _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNSENDABLE: Final = re.compile(rb"[\x00-\x20\x7f]")
 _FRAMING: Final = HOP_BY_HOP | {b"content-length"}
 """What the carrier writes anew: an edit of it is not taken."""
-_BODILESS: Final = frozenset({204, 304})
 
 
 class RequestState(NamedTuple):
@@ -231,9 +231,9 @@ def read_answer(
         InternalError: A field that cannot be sent.
     """
     status, length = response.status_code, sent.length
-    if not 200 <= status <= 599 or (status in _BODILESS) > (sent.status in _BODILESS):
+    if not 200 <= status <= 599 or (status in BODILESS_STATUS) > (sent.status in BODILESS_STATUS):
         status = response.status_code = sent.status
-    elif (status in _BODILESS) < (sent.status in _BODILESS):
+    elif (status in BODILESS_STATUS) < (sent.status in BODILESS_STATUS):
         length = 0
     elif status == 204:
         length = None
@@ -295,7 +295,7 @@ def read_own_answer(response: http.Response, ours: Respond, masked: Masked) -> R
     return ours._replace(
         status=status,
         fields=read_fields(response, masked),
-        body=b"" if status in _BODILESS else body,
+        body=b"" if status in BODILESS_STATUS else body,
     )
 
 

@@ -19,6 +19,8 @@ _NOT_NAMED = frozenset({b"close", b"keep-alive", b"upgrade", *_SECURITY})
 """Options that name no field, or one that a Connection field cannot take away."""
 
 SWITCHING_PROTOCOLS = 101
+BODILESS_STATUS = frozenset({204, 304})
+"""Statuses of answers that have no content, whatever they say (RFC 9110 6.4.1)."""
 
 
 def find_fate(name: bytes) -> Fate | None:

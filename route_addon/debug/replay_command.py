@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from mitmproxy import exceptions, optmanager
 
 from route_addon.config.build import build_settings
+from route_addon.config.environment import default_values
 from route_addon.core.router import Router
 from route_addon.core.targetmap import TargetMap
 from route_addon.debug.recording import BadRecording
 from route_addon.debug.replay import DIFFERENT, report, sum_up
-from route_addon.options import OPTIONS, BadOption, Value, default_values
+from route_addon.options import OPTIONS, BadOption, Value
 
 _KEYS = ("route_signing_key", "route_payload_key")
 """Not looked at: what became of a token stands in the recording."""

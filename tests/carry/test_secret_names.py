@@ -5,6 +5,7 @@ import pytest
 from route_addon.carry.secret_names import (
     is_secret_argument,
     is_secret_name,
+    may_be_secret,
     names_secret,
     replace_arguments,
 )
@@ -40,6 +41,18 @@ def test_open(name: str) -> None:
     """OAuth's two are secret as arguments alone: as members they are everyday words."""
     assert not is_secret_name(name)
     assert is_secret_argument(name) is (name in ("code", "state"))
+
+
+@pytest.mark.parametrize("name", [*SECRET, "pwd", "key", "pass", "cookie", "credential", "apiKey"])
+def test_what_is_not_shown(name: str) -> None:
+    """A person is shown nothing of what is masked, and nothing of what may be a secret."""
+    assert may_be_secret(name)
+
+
+@pytest.mark.parametrize("name", ["", "user", "status", "code", "result", "keyboard", "urls"])
+def test_what_is_shown(name: str) -> None:
+    """Everyday words are no secrets."""
+    assert not may_be_secret(name)
 
 
 @pytest.mark.parametrize(

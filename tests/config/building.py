@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from route_addon.config.build import build_settings
+from route_addon.config.environment import default_values
 from route_addon.config.settings import Settings
-from route_addon.options import BadOption, Value, default_values
+from route_addon.options import BadOption, Value
 
 type Read = Callable[[Settings], Any]
 

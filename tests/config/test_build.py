@@ -12,13 +12,14 @@ from route_addon.carry.certificates import CertificateFiles
 from route_addon.carry.limits import DrainLimits
 from route_addon.carry.sockets import ListenAddress
 from route_addon.config.build import build_settings
+from route_addon.config.environment import default_values
 from route_addon.config.settings import AccessLogSettings, Endpoint, Settings
 from route_addon.core.forwarded import PRIVATE_NETWORKS
 from route_addon.core.keys import fingerprint
 from route_addon.core.messages import Origin, Server
 from route_addon.core.table import PORTS
 from route_addon.core.targets import TargetPolicy
-from route_addon.options import OPTIONS, BadOption, Value, default_values
+from route_addon.options import OPTIONS, BadOption, Value
 from tests.config.building import KEYS, SERVER, Read, build, port, refusal, servers
 from tests.minting import KeyPair
 

@@ -7,9 +7,10 @@ import pytest
 from route_addon.carry.certificates import CertificateFiles
 from route_addon.config import nginx_files
 from route_addon.config.build import build_settings
+from route_addon.config.environment import default_values
 from route_addon.config.nginx_files import find_certificate, find_ignored_site, find_lost_rules
 from route_addon.config.settings import Settings
-from route_addon.options import BadOption, Value, default_values
+from route_addon.options import BadOption, Value
 
 PARENTS_OWN = """
 set_real_ip_from 0.0.0.0/0; # change this

@@ -1,18 +1,12 @@
 """JSON for a person: readable, and without what is secret in it."""
 
 import json
-import re
 from typing import Any, Final
 
+from route_addon.carry.secret_names import may_be_secret
 from route_addon.core.credentials import redact
 
-_SECRET: Final = re.compile(r"(?i)pass|pwd|secret|token|credential|auth|jwt|cookie|\Akey\Z|apikey")
 NOT_SHOWN: Final = "not shown"
-
-
-def is_secret(name: str) -> bool:
-    """Whether a member of this name holds a secret, as far as a name can tell."""
-    return _SECRET.search(name) is not None
 
 
 def hide_tokens(text: str) -> str:
@@ -31,7 +25,7 @@ def show_json(data: bytes) -> str | None:
 def _hide(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: NOT_SHOWN if is_secret(name) and isinstance(it, str) else _hide(it)
+            name: NOT_SHOWN if may_be_secret(name) and isinstance(it, str) else _hide(it)
             for name, it in value.items()
         }
     return [_hide(item) for item in value] if isinstance(value, list) else value

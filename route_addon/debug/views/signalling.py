@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from mitmproxy import contentviews
 
+from route_addon.carry.secret_names import may_be_secret
 from route_addon.debug.views.location_view import MessageView, bound, describe_direction
-from route_addon.debug.views.secrets_in_json import NOT_SHOWN, hide_tokens, is_secret
+from route_addon.debug.views.secrets_in_json import NOT_SHOWN, hide_tokens
 from route_addon.debug.views.session_description import (
     describe_candidate,
     describe_session,
@@ -77,7 +78,7 @@ class _Shown:
         return lines
 
     def _show_member(self, name: str, value: Any, depth: int) -> Any:
-        if is_secret(name) and not isinstance(value, dict | list):
+        if may_be_secret(name) and not isinstance(value, dict | list):
             return NOT_SHOWN
         return self.show(value, depth + 1)
 
