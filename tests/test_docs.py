@@ -266,4 +266,5 @@ def test_settings(page: str, setting: str) -> None:
         value = {"true": True, "false": False}[text]
     elif isinstance(values[name], int):
         value = values[name] if text == "..." else int(text)
-    build_settings({**values, name: value}, need_keys=False)
+    settings = build_settings({**values, name: value}, need_keys=False)
+    assert settings.rules.locations.all

@@ -227,6 +227,7 @@ def test_modes(host: Any, mode: str) -> None:
     check_host_options()
     host.options.update(mode=[mode])
     check_host_options()
+    assert host.options.mode == [mode]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +268,7 @@ def test_no_mode_in_a_replay(host: Any) -> None:
     _register(host)
     host.options.update(server=False)
     check_host_options()
+    assert host.options.mode == ["regular"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from route_addon.core.targets import (
     parse_address,
     parse_target_host,
 )
+from tests.core.refusals import refusal
 from tests.minting import (
     KeyPair,
     encrypt,
@@ -245,7 +246,7 @@ def test_any_text_gives_a_host_or_a_route_error(claim: str) -> None:
 )
 def test_allowed_by_default(host: str) -> None:
     """Pods live on private networks, and some on public ones."""
-    TargetPolicy().check_host(host)
+    assert refusal(TargetPolicy().check_host, host) is None
 
 
 DENIED = [
@@ -309,7 +310,7 @@ def _hosts(*texts: str) -> HostSet:
 )
 def test_an_allow_match_overrides_any_denial(allow: HostSet, deny: HostSet, host: str) -> None:
     """What is allowed passes, and so does what nobody denies."""
-    TargetPolicy(allow, deny).check_host(host)
+    assert refusal(TargetPolicy(allow, deny).check_host, host) is None
 
 
 def test_a_denied_name_with_an_allowed_address() -> None:
@@ -363,7 +364,7 @@ def test_after_resolution(allow: HostSet, deny: HostSet, is_denied: bool) -> Non
 @pytest.mark.parametrize("host", ["svcx", "xsvc", "svc.example"])
 def test_a_suffix_is_whole_labels(host: str) -> None:
     """``svc`` denies ``a.svc`` and nothing that merely ends so."""
-    TargetPolicy(HostSet(), _hosts("svc")).check_host(host)
+    assert refusal(TargetPolicy(HostSet(), _hosts("svc")).check_host, host) is None
 
 
 @given(st.ip_addresses())

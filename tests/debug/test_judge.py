@@ -85,6 +85,7 @@ def test_any_recording(evidence: Any) -> None:
     flow = _flow(b"[token]")
     flow.metadata[EVIDENCE] = evidence
     Judge(make_router).request(flow)
+    assert flow.response is None
 
 
 async def test_same_and_different(caplog: pytest.LogCaptureFixture) -> None:

@@ -146,3 +146,4 @@ async def test_server_replay(host: Any, tmp_path: Path, router: Any) -> None:
 async def test_standard_input(host: Any) -> None:
     """What comes in by a pipe cannot be read twice."""
     host.options.update(rfile="-")
+    assert host.options.rfile == "-"

@@ -203,6 +203,7 @@ def test_a_client_that_reads_slowly(router: Router, fleet: Fleet) -> None:
                 received += _length(client.receive())
         while received < len(body):
             received += _length(client.receive())
+    assert received == len(body)
 
 
 # --- upstreams
