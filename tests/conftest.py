@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from route_addon.core.keys import Keys
 from tests.keys import Pems, make_pems
-from tests.minting import KeyPair, key_pair, keys_in_force
+from tests.minting import KeyPair, key_pair, keys_in_force, write_keys
 
 # No test of ours asserts how long something takes.
 settings.register_profile("tests", settings.default, deadline=None)
@@ -43,11 +43,7 @@ def key_options(
     tmp_path_factory: pytest.TempPathFactory, signing: KeyPair, payload: KeyPair
 ) -> Mapping[str, str]:
     """The options that name the keys in force, as files."""
-    folder = tmp_path_factory.mktemp("keys")
-    files = {"route_signing_key": signing.public_pem, "route_payload_key": payload.private_pem}
-    for name, pem in files.items():
-        (folder / f"{name}.pem").write_bytes(pem)
-    return {name: str(folder / f"{name}.pem") for name in files}
+    return write_keys(tmp_path_factory.mktemp("keys"), signing, payload)
 
 
 @pytest.fixture(scope="session")

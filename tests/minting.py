@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -70,6 +71,20 @@ def key_pair(name: str, bits: int = 2048) -> KeyPair:
 def keys_in_force() -> Keys:
     """What a router holds: the halves that pyos does not."""
     return Keys((key_pair("signing").public,), (key_pair("payload").private,))
+
+
+def write_keys(folder: Path, signing: KeyPair, payload: KeyPair) -> dict[str, str]:
+    """Write the halves that a router holds.
+
+    Returns:
+        The options that name the files.
+    """
+    (folder / "signing.pem").write_bytes(signing.public_pem)
+    (folder / "payload.pem").write_bytes(payload.private_pem)
+    return {
+        "route_signing_key": str(folder / "signing.pem"),
+        "route_payload_key": str(folder / "payload.pem"),
+    }
 
 
 def encrypt(target: str | bytes, payload: KeyPair | None = None) -> str:

@@ -20,7 +20,7 @@ from route_addon.carry.tls import RefusalLayer
 from route_addon.core.messages import Server
 from route_addon.core.targetmap import Verified
 from tests.hosting import answer, make_client, make_flow, make_host
-from tests.minting import KeyPair, key_pair
+from tests.minting import KeyPair, key_pair, write_keys
 
 type Load = Callable[..., RouteAddon]
 
@@ -40,14 +40,8 @@ async def host(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
 @pytest.fixture(scope="module")
 def key_options(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Small keys, because they are read at each change."""
-    folder = tmp_path_factory.mktemp("keys")
     pair = key_pair("small", 1024)
-    (folder / "signing.pem").write_bytes(pair.public_pem)
-    (folder / "payload.pem").write_bytes(pair.private_pem)
-    return {
-        "route_signing_key": str(folder / "signing.pem"),
-        "route_payload_key": str(folder / "payload.pem"),
-    }
+    return write_keys(tmp_path_factory.mktemp("keys"), pair, pair)
 
 
 @pytest.fixture

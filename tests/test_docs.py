@@ -26,7 +26,7 @@ from route_addon.options import OPTIONS, Value
 from route_addon.serve.metrics.families import FAMILIES
 from tests.e2e.harness import SCRIPT as ROUTER_SCRIPT
 from tests.e2e.harness import START_LINE, Command, Fleet, Router, ServeCommand
-from tests.minting import KeyPair
+from tests.minting import KeyPair, write_keys
 from tests.replay.sessions import CONFIG, FOLDER, RecordCommand
 
 ROOT = Path(__file__).parents[1]
@@ -127,8 +127,7 @@ def scene(
 ) -> Iterator[Scene]:
     """The scene of all commands."""
     folder = tmp_path_factory.mktemp("docs")
-    (folder / "signing.pem").write_bytes(signing.public_pem)
-    (folder / "payload.pem").write_bytes(payload.private_pem)
+    write_keys(folder, signing, payload)
     with Fleet() as fleet, Router(Command({**fleet.options, **key_options})) as router:
         environment = {
             "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}",

@@ -5,7 +5,7 @@ from typing import Final
 
 from route_addon.carry.certificates import CertificateFiles
 from route_addon.carry.sockets import ListenAddress
-from route_addon.config.settings import Endpoint
+from route_addon.config.settings import MetricsAddress
 from route_addon.config.values import OptionValues, parse_port, split_list
 from route_addon.core.targets import parse_address
 from route_addon.options import BadOption
@@ -13,7 +13,7 @@ from route_addon.options import BadOption
 _LISTEN: Final = re.compile(
     r"(?:(?P<host>\*|[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])?:)?(?P<port>[0-9]{1,5})(?P<ssl> +ssl)?"
 )
-_METRICS: Final = Endpoint("127.0.0.1", 9145, is_default=True)
+_METRICS: Final = MetricsAddress("127.0.0.1", 9145, is_default=True)
 
 
 def parse_listen(values: OptionValues) -> tuple[ListenAddress, ...]:
@@ -54,7 +54,7 @@ def parse_certificates(values: OptionValues) -> tuple[CertificateFiles, ...]:
     return tuple(files)
 
 
-def parse_metrics(values: OptionValues) -> Endpoint | None:
+def parse_metrics(values: OptionValues) -> MetricsAddress | None:
     """Where the metrics are to be had.
 
     Raises:
@@ -74,4 +74,4 @@ def parse_metrics(values: OptionValues) -> Endpoint | None:
         raise BadOption(
             "route_metrics", value, "must be ADDRESS:PORT (IPv6 in brackets), PORT, auto or 0"
         )
-    return Endpoint(str(address), port)
+    return MetricsAddress(str(address), port)

@@ -14,7 +14,7 @@ from route_addon.core.pool_config import PoolSpec
 from route_addon.core.router import Rules
 
 
-class Endpoint(NamedTuple):
+class MetricsAddress(NamedTuple):
     """Where to listen."""
 
     host: str
@@ -68,7 +68,7 @@ class Settings:
     what they looked like before they were read."""
     cache_ttl_s: int
     cache_entries: int
-    metrics: Endpoint | None
+    metrics: MetricsAddress | None
     access_log: AccessLogSettings
     signing_fingerprints: tuple[str, ...]
     payload_fingerprints: tuple[str, ...]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
-from route_addon.config.settings import Endpoint
+from route_addon.config.settings import MetricsAddress
 from route_addon.config.workers import Worker
 from route_addon.options import BadOption
 from route_addon.serve import check
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         return Supervisor(partial(run_worker, arguments, sockets), workers, sockets).run()
 
 
-async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress], Endpoint | None]:
+async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress], MetricsAddress | None]:
     """Read the configuration as a worker will: how many of them, and where to listen.
 
     A configuration that cannot be used ends the process here, before anything listens.

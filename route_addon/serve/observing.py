@@ -11,7 +11,7 @@ from mitmproxy import exceptions
 from route_addon.addon import RouteAddon
 from route_addon.carry.relay import Relay
 from route_addon.config.reloads import Reloads
-from route_addon.config.settings import AccessLogSettings, Endpoint
+from route_addon.config.settings import AccessLogSettings, MetricsAddress
 from route_addon.core.observer import Observer, Report
 from route_addon.options import BadOption
 from route_addon.start import refuse_start
@@ -67,7 +67,7 @@ class Observing:
         self._folder = route.worker.folder
         self._is_running = False
         self._metrics: _Metrics | None = None
-        self._endpoint: Endpoint | None = None
+        self._address: MetricsAddress | None = None
         self._log: AccessLog | None = None
         self._log_settings: AccessLogSettings | None = None
 
@@ -91,7 +91,7 @@ class Observing:
         except BadOption as error:
             refuse_start(str(error))
         if self._metrics is not None and not self._folder:
-            logger.info("metrics at http://%s/metrics", self._endpoint)
+            logger.info("metrics at http://%s/metrics", self._address)
 
     def done(self) -> None:
         """Tell the last of it."""
@@ -137,22 +137,22 @@ class Observing:
         if old is not None:
             old.close()
 
-    def _open_metrics(self, relay: Relay, endpoint: Endpoint | None) -> None:
-        if endpoint is not None and endpoint.is_default and not self._folder:
-            endpoint = None
-        if endpoint == self._endpoint:
+    def _open_metrics(self, relay: Relay, address: MetricsAddress | None) -> None:
+        if address is not None and address.is_default and not self._folder:
+            address = None
+        if address == self._address:
             return
-        old, self._metrics, self._endpoint = self._metrics, None, None
+        old, self._metrics, self._address = self._metrics, None, None
         if old is not None:
             old.close()
-        if endpoint is not None:
+        if address is not None:
             # The parent of workers listens for all of them.
-            place = Path(self._folder) if self._folder else endpoint
+            place = Path(self._folder) if self._folder else address
             try:
                 self._metrics = _Metrics(self._route.reloads, relay, self._count_lines, place)
             except OSError as error:
-                raise refuse_endpoint(endpoint, error) from None
-            self._endpoint = endpoint
+                raise refuse_address(address, error) from None
+            self._address = address
 
     def _count_lines(self) -> "LogCounts | None":
         from route_addon.serve.metrics.readings import LogCounts
@@ -180,7 +180,7 @@ class _Metrics:
         reloads: Reloads,
         relay: Relay,
         count_lines: "Callable[[], LogCounts | None]",
-        place: Endpoint | Path,
+        place: MetricsAddress | Path,
     ) -> None:
         # Here, because most processes need none of it.
         from route_addon.serve.metrics.readings import Readings
@@ -209,10 +209,10 @@ def _read_in_loop(read: "Callable[[], Snapshot]") -> "Callable[[], Snapshot]":
     return lambda: asyncio.run_coroutine_threadsafe(ask(), loop).result(_PATIENCE_S)
 
 
-def refuse_endpoint(endpoint: Endpoint, error: OSError) -> BadOption:
+def refuse_address(address: MetricsAddress, error: OSError) -> BadOption:
     """The refusal of an address that cannot be listened on."""
     return BadOption(
         "route_metrics",
-        endpoint,
+        address,
         f"cannot be listened on ({error.strerror}); choose another port, or 0 for no metrics",
     )

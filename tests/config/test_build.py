@@ -13,7 +13,7 @@ from route_addon.carry.limits import DrainLimits
 from route_addon.carry.sockets import ListenAddress
 from route_addon.config.build import build_settings
 from route_addon.config.environment import default_values
-from route_addon.config.settings import AccessLogSettings, Endpoint, Settings
+from route_addon.config.settings import AccessLogSettings, MetricsAddress, Settings
 from route_addon.core.forwarded import PRIVATE_NETWORKS
 from route_addon.core.keys import fingerprint
 from route_addon.core.messages import Origin, Server
@@ -21,7 +21,7 @@ from route_addon.core.table import PORTS
 from route_addon.core.targets import TargetPolicy
 from route_addon.options import OPTIONS, BadOption, Value
 from tests.config.building import KEYS, SERVER, Read, build, port, refusal, servers
-from tests.minting import KeyPair
+from tests.minting import KeyPair, write_keys
 
 
 def _networks(*texts: str) -> tuple[Any, ...]:
@@ -100,10 +100,10 @@ GOOD: list[tuple[str, Value, Read, object]] = [
     *(
         ("route_metrics", value, lambda settings: settings.metrics, expected)
         for value, expected in (
-            ("auto", Endpoint("127.0.0.1", 9145, is_default=True)),
-            ("9146", Endpoint("127.0.0.1", 9146)),
-            ("10.0.0.1:80", Endpoint("10.0.0.1", 80)),
-            ("[::1]:9145", Endpoint("::1", 9145)),
+            ("auto", MetricsAddress("127.0.0.1", 9145, is_default=True)),
+            ("9146", MetricsAddress("127.0.0.1", 9146)),
+            ("10.0.0.1:80", MetricsAddress("10.0.0.1", 80)),
+            ("[::1]:9145", MetricsAddress("::1", 9145)),
             ("", None),
             (" 0 ", None),
         )
@@ -392,8 +392,7 @@ def test_any_text(name: str, value: str) -> None:
 
 def test_deployed_environment(tmp_path: Path, signing: KeyPair, payload: KeyPair) -> None:
     """The environment of today's deployment is a whole configuration."""
-    (tmp_path / "signing.pem").write_bytes(signing.public_pem)
-    (tmp_path / "payload.pem").write_bytes(payload.private_pem)
+    keys = write_keys(tmp_path, signing, payload)
     environment = {
         "WEBSITE_FQDN": "website.abcdesktop.svc.cluster.local",
         "CONSOLE_FQDN": "console.abcdesktop.svc.cluster.local",
@@ -403,8 +402,8 @@ def test_deployed_environment(tmp_path: Path, signing: KeyPair, payload: KeyPair
         "PYOS_SERVICE_PORT": "8000",
         "NODE_NAME": "node-7",
         "NAMESERVER_RESOLVER": "10.96.0.10",
-        "JWT_DESKTOP_SIGNING_PUBLIC_KEY": str(tmp_path / "signing.pem"),
-        "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY": str(tmp_path / "payload.pem"),
+        "JWT_DESKTOP_SIGNING_PUBLIC_KEY": keys["route_signing_key"],
+        "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY": keys["route_payload_key"],
     }
     settings = build_settings(default_values(environment))
     assert settings.describe() == (

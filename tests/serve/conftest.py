@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.minting import key_pair
+from tests.minting import key_pair, write_keys
 
 
 @pytest.fixture(autouse=True)
@@ -22,14 +22,8 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def key_options(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Small keys, because they are read at each start."""
-    folder = tmp_path_factory.mktemp("keys")
     pair = key_pair("small", 1024)
-    (folder / "signing.pem").write_bytes(pair.public_pem)
-    (folder / "payload.pem").write_bytes(pair.private_pem)
-    return {
-        "route_signing_key": str(folder / "signing.pem"),
-        "route_payload_key": str(folder / "payload.pem"),
-    }
+    return write_keys(tmp_path_factory.mktemp("keys"), pair, pair)
 
 
 @pytest.fixture
