@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import os
+from collections.abc import Awaitable
 
 from mitmproxy import addonmanager, connection, ctx, exceptions, http, tls
 from mitmproxy.proxy import layer, mode_specs, server_hooks
@@ -191,13 +192,13 @@ class RouteAddon:
         self.resolver.close()
         self.stock.close()
 
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """Decide a live request."""
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Decide a live request, unless the relay has."""
         if not flow.live or flow.is_replay is not None or flow.response:
-            return
-        if self.guard.is_stamped(flow):
-            # The relay has decided it.
-            return
+            return None
+        return None if self.guard.is_stamped(flow) else self._decide(flow)
+
+    async def _decide(self, flow: http.HTTPFlow) -> None:
         try:
             if flow.error:
                 hide_tokens(flow)

@@ -499,8 +499,14 @@ async def test_watching(host: Any, load: Load, caplog: pytest.LogCaptureFixture)
     assert len(caplog.messages) == before + 2
 
 
+async def _decide(addon: RouteAddon, flow: http.HTTPFlow) -> None:
+    waited = addon.requestheaders(flow)
+    if waited is not None:
+        await waited
+
+
 async def _carry(addon: RouteAddon, flow: http.HTTPFlow) -> None:
-    await addon.requestheaders(flow)
+    await _decide(addon, flow)
     addon.guard.requestheaders(flow)
 
 
@@ -551,7 +557,7 @@ async def test_requests_with_an_error(load: Load) -> None:
     addon = load(route_carrier="stock")
     request = make_flow(b"/page?jwt_token=" + SECRET.encode())
     request.error = flow.Error("bad")
-    await addon.requestheaders(request)
+    await _decide(addon, request)
     assert request.request.path == "/page?[token]"
     assert not addon.guard.is_stamped(request)
 

@@ -4,7 +4,6 @@ While they are asked it stands still, its upstream paused and its client's conte
 goes on as they say, and takes what came in between: the steps that were put off, in their order.
 """
 
-import asyncio
 import logging
 import time
 from collections import deque
@@ -12,15 +11,16 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from mitmproxy import connection, ctx, hooks, http
+from mitmproxy import connection, http
 from mitmproxy.flow import Error
-from mitmproxy.proxy.commands import StartHook
+from mitmproxy.hooks import Hook, UpdateHook
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from route_addon.carry.deadlines import NEVER
 from route_addon.carry.evidence import amend_evidence, measure
 from route_addon.carry.exchange import ClientStream, Exchange
 from route_addon.carry.faults import describe_fault
+from route_addon.carry.firing import fire, fire_and_wait, trigger
 from route_addon.carry.mask import Masked
 from route_addon.carry.tunnel import Tunnel
 from route_addon.carry.watched_content import WatchedContent
@@ -55,11 +55,11 @@ class FlowExchange(Exchange):
     ) -> None:
         super().__init__(relay, stream, head, relay.observer)
         self._watch = watch
-        self._handler = stream.handler
         self._is_asking = False
-        self._asker: asyncio.Task[None] | None = None
         self._postponed: deque[Step] = deque()
         self._has_failed = False
+        self._is_cut_meanwhile = False
+        """Whether ``error`` is to follow, once all have been asked."""
         self._is_told = False
         """Whether ``response`` has been fired: ``error`` will not be."""
         self._is_done = False
@@ -69,7 +69,7 @@ class FlowExchange(Exchange):
         self.flow = self._build_flow(head)
 
     def _build_flow(self, head: RequestHead) -> http.HTTPFlow:
-        client = self._handler.client
+        client = self._stream.handler.client
         flow = http.HTTPFlow(client, connection.Server(address=None), live=True)
         flow.request = build_request(head, self._masked, time.time())
         # mitmproxy's own kill leaves who waits for a resume waiting, and what is under way alone.
@@ -82,17 +82,15 @@ class FlowExchange(Exchange):
         """Fire hooks, and go on as they say. Meanwhile nothing else happens here."""
         if self._connection is not None:
             self._connection.pause_reading()
-        # mitmproxy's loop begins a task at once: it may be over before anything is assigned here.
         self._is_asking = True
         try:
-            self._watch.run(self._finish_asking(work))
+            self._watch.begin(self._finish_asking(work))
         except Exception:
             self._is_asking = False
             work.close()
             raise
 
     async def _finish_asking(self, work: Coroutine[Any, Any, Step]) -> None:
-        self._asker = asyncio.current_task()
         try:
             step = await work
         except Killed:
@@ -102,12 +100,14 @@ class FlowExchange(Exchange):
         except Exception as fault:
             logger.error("a watched exchange failed: %s", describe_fault(fault))
             step = super().fail
-        self._is_asking, self._asker = False, None
+        self._is_asking = False
         try:
             self._go_on(super().fail if self._has_failed else step)
         except Exception as fault:
             logger.error("a watched exchange failed: %s", describe_fault(fault))
             super().fail()
+        if self._is_cut_meanwhile:
+            await self._tell_error()
 
     def _go_on(self, step: Step) -> None:
         """All have been asked: take the step, and then what came meanwhile."""
@@ -117,16 +117,16 @@ class FlowExchange(Exchange):
         while self._postponed and not self._is_asking:
             self._guarded(self._postponed.popleft())()
 
-    async def _fire(self, hook: StartHook) -> None:
+    async def _fire(self, hook: type[Hook]) -> None:
         """Ask all addons, and wait for whoever intercepts.
 
         Raises:
             Killed: Somebody killed the flow.
         """
-        await self._handler.handle_hook(hook)
+        await fire_and_wait(hook, self.flow)
         self._check_killed()
 
-    async def _fire_last(self, hook: HttpResponseHook) -> None:
+    async def _fire_last(self) -> None:
         """Fire ``response``, with all that is known in the flow.
 
         Raises:
@@ -134,7 +134,7 @@ class FlowExchange(Exchange):
         """
         self._settle()
         self._is_told = True
-        await self._fire(hook)
+        await self._fire(HttpResponseHook)
 
     def _check_killed(self) -> None:
         if self._is_killed or self.is_over:
@@ -223,17 +223,17 @@ class FlowExchange(Exchange):
         # What became of a WebSocket is told otherwise; this one never became one.
         flow.websocket = None
         flow.resume()
-        self._watch.run(self._tell_error(self._asker))
+        if self._is_asking:
+            self._is_cut_meanwhile = True
+        else:
+            self._watch.begin(self._tell_error())
 
-    async def _tell_error(self, asker: asyncio.Task[None] | None) -> None:
-        if asker is not None:
-            await asyncio.wait([asker])
-        flow = self.flow
+    async def _tell_error(self) -> None:
         self._settle()
         if self._is_told:
-            await ctx.master.addons.trigger_event(hooks.UpdateHook([flow]))
+            await trigger(UpdateHook, [self.flow])
         else:
-            await ctx.master.addons.handle_lifecycle(HttpErrorHook(flow))
+            await fire(HttpErrorHook, self.flow)
         self._release()
 
     def _release(self) -> None:

@@ -1,10 +1,12 @@
 """What all watched exchanges of a process share."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from route_addon.carry.exchange import ClientStream, Exchange
+from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.mask import Mask
@@ -13,6 +15,8 @@ from route_addon.core.messages import RequestHead
 
 if TYPE_CHECKING:
     from route_addon.carry.relay import Relay
+
+logger = logging.getLogger(__name__)
 
 
 class Watch:
@@ -31,6 +35,21 @@ class Watch:
     def make_exchange(self, relay: "Relay", stream: ClientStream, head: RequestHead) -> Exchange:
         """An exchange that is watched."""
         return WatchedExchange(relay, stream, head, self)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work here and now, and what of it has to wait beside.
+
+        Args:
+            work: It sleeps for no time before it waits for anything else: then it gets a task.
+        """
+        try:
+            work.send(None)
+        except StopIteration:
+            return
+        except Exception as fault:
+            logger.error("what is watched failed: %s", describe_fault(fault))
+            return
+        self.run(work)
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run work beside, and keep it: the loop alone would let it go."""

@@ -24,7 +24,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mitmproxy import ctx, hooks, http
+from mitmproxy import ctx, http
+from mitmproxy.hooks import UpdateHook
 from mitmproxy.proxy.layers.http._hooks import (
     HttpRequestHeadersHook,
     HttpRequestHook,
@@ -46,6 +47,7 @@ from route_addon.carry.evidence import (
     name_server,
 )
 from route_addon.carry.exchange import ClientStream, Content
+from route_addon.carry.firing import fire, trigger, wait_for_resume
 from route_addon.carry.flow_exchange import FlowExchange, Step
 from route_addon.carry.flows import build_response
 from route_addon.carry.payloads import UnrecordedWebSocket
@@ -164,7 +166,7 @@ class WatchedExchange(FlowExchange):
 
     async def _ask_head(self, decision: Forward | Respond) -> Step:
         self._is_head_asked = True
-        await self._fire(HttpRequestHeadersHook(self.flow))
+        await self._fire(HttpRequestHeadersHook)
         return self._next(decision)
 
     async def _ask_request(self, decision: Forward | Respond) -> Step:
@@ -173,7 +175,7 @@ class WatchedExchange(FlowExchange):
             self._shown.show_request(self.flow.request)
         elif self.head.length == 0:
             self._shown.show_no_request()
-        await self._fire(HttpRequestHook(self.flow))
+        await self._fire(HttpRequestHook)
         return self._next(decision)
 
     def _next(self, decision: Forward | Respond) -> Step:
@@ -276,10 +278,10 @@ class WatchedExchange(FlowExchange):
     async def _ask_own_answer(self, answer: Respond) -> Step:
         if not self._is_head_asked:
             self._is_head_asked = True
-            await self._fire(HttpRequestHeadersHook(self.flow))
+            await self._fire(HttpRequestHeadersHook)
         if self.flow.response is not None:
             self.flow.response.timestamp_start = time.time()
-        await self._fire(HttpResponseHeadersHook(self.flow))
+        await self._fire(HttpResponseHeadersHook)
         return await self._ask_whole_answer(answer)
 
     async def _ask_whole_answer(self, answer: Respond) -> Step:
@@ -287,7 +289,7 @@ class WatchedExchange(FlowExchange):
         flow = self.flow
         if flow.response is not None:
             flow.response.timestamp_end = time.time()
-        await self._fire_last(HttpResponseHook(flow))
+        await self._fire_last()
         if flow.response is None:
             raise InternalError("an answer was taken away")
         if answer_state(flow.response) != self._own_answer:
@@ -322,14 +324,14 @@ class WatchedExchange(FlowExchange):
         flow = self.flow
         flow.response = response = build_answer(head, self._masked, time.time())
         shown = response.copy()
-        await self._fire(HttpResponseHeadersHook(flow))
+        await self._fire(HttpResponseHeadersHook)
         if flow.response is not response and flow.response.raw_content is not None:
             return await self._replace_answer()
         content: bytes | None = None
         if is_end:
             content = flow.response.data.content = self._shown.hide_answer(response)
             flow.response.timestamp_end = time.time()
-            await self._fire_last(HttpResponseHook(flow))
+            await self._fire_last()
         else:
             await self._hold_head()
         if flow.response is None:
@@ -359,12 +361,11 @@ class WatchedExchange(FlowExchange):
 
     async def _hold_head(self) -> None:
         """Whoever intercepts answers gets this one at its head: its content is not waited for."""
-        flow, addons = self.flow, ctx.master.addons
-        intercept = addons.get("intercept")
+        flow, intercept = self.flow, ctx.master.addons.get("intercept")
         if intercept is not None and intercept.should_intercept(flow):
             flow.intercept()
-            await addons.trigger_event(hooks.UpdateHook([flow]))
-            await flow.wait_for_resume()
+            await trigger(UpdateHook, [flow])
+            await wait_for_resume(flow)
             self._check_killed()
 
     def _send_more(self, pieces: list[bytes], is_end: bool) -> None:
@@ -384,7 +385,7 @@ class WatchedExchange(FlowExchange):
             flow.response.timestamp_end = time.time()
         self._settle()
         self._is_told = True
-        await ctx.master.addons.handle_lifecycle(HttpResponseHook(flow))
+        await fire(HttpResponseHook, flow)
         # All but the end has been sent: there is nothing left to hold.
         flow.resume()
         self._check_killed()
@@ -405,18 +406,18 @@ class WatchedExchange(FlowExchange):
         shown = response.copy()
         is_recorded = self._watch.limits.record_payloads
         flow.websocket = WebSocketData() if is_recorded else UnrecordedWebSocket()
-        await self._fire(HttpResponseHeadersHook(flow))
+        await self._fire(HttpResponseHeadersHook)
         if flow.response is not None and flow.response.status_code != SWITCHING_PROTOCOLS:
             flow.websocket = None
             return await self._replace_answer()
         response.timestamp_end = time.time()
         amend_evidence(flow, answered_by=UPSTREAM)
-        await self._fire_last(HttpResponseHook(flow))
+        await self._fire_last()
         if flow.response is None or flow.response.status_code != SWITCHING_PROTOCOLS:
             raise InternalError("an answer that cannot be sent")
         if flow.response.data.headers.fields != shown.data.headers.fields:
             fields = read_fields(flow.response, self._masked)
-        await self._fire(WebsocketStartHook(flow))
+        await self._fire(WebsocketStartHook)
         return partial(self._open_tunnel, fields, connection, data)
 
     def _open_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:

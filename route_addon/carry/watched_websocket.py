@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from mitmproxy import ctx, http
+from mitmproxy import http
+from mitmproxy.hooks import Hook
 from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebsocketMessageHook
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.extensions import Extension, PerMessageDeflate
@@ -30,6 +31,7 @@ from wsproto.utilities import split_comma_header
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.faults import describe_fault
+from route_addon.carry.firing import fire
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.mask import Mask
 from route_addon.carry.tunnel import Tunnel
@@ -288,7 +290,7 @@ class WebSocketCopy:
             message = self._waiting.popleft()
             self._waiting_bytes -= len(message.content)
             self._add(message)
-            await self._tell(WebsocketMessageHook(self._flow))
+            await self._tell(WebsocketMessageHook)
             # Others have their turn between two messages, the tunnel itself among them.
             await asyncio.sleep(0)
         if self._is_ended:
@@ -301,7 +303,7 @@ class WebSocketCopy:
         if self._close is not None:
             websocket.timestamp_end = time.time()
             websocket.closed_by_client, websocket.close_code, websocket.close_reason = self._close
-        await self._tell(WebsocketEndHook(flow))
+        await self._tell(WebsocketEndHook)
         flow.live = False
         vars(flow).pop("kill", None)
 
@@ -322,10 +324,10 @@ class WebSocketCopy:
         self._flow.websocket = self._websocket
         return self._websocket
 
-    async def _tell(self, hook: WebsocketMessageHook | WebsocketEndHook) -> None:
+    async def _tell(self, hook: type[Hook]) -> None:
         """Fire a hook. An intercept cannot hold what has passed: it is over at once."""
         self._note_seen()
-        await ctx.master.addons.handle_lifecycle(hook)
+        await fire(hook, self._flow)
         self._flow.resume()
 
     def _note_seen(self) -> None:

@@ -1,9 +1,10 @@
 """Where the relay's time goes, at one of the works of ``scripts/bench``.
 
-scripts/profile [TEXT] [--seconds S] [--rows N] [--lines]
+scripts/profile [TEXT] [--watched] [--seconds S] [--rows N] [--lines]
 
-TEXT is a part of a work's name, by default "warm GET, 1 KiB". Shown are the CPU time that the
-process spent for each, and the shares of functions: of their own and with all that they call.
+TEXT is a part of a work's name, by default "warm GET, 1 KiB"; watched, flows are built of it.
+Shown are the CPU time that the process spent for each, and the shares of functions: of their own
+and with all that they call.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Final
 from scripts.benchmarks.compare import make_files
 from scripts.benchmarks.inside import run_inside, wait_for_start
 from scripts.benchmarks.origin import run_origin
-from scripts.benchmarks.proxies import COLD, RELAY, STARTS
+from scripts.benchmarks.proxies import COLD, RELAY, STARTS, WATCHED
 from scripts.benchmarks.works import WORKS, Tokens, Work
 
 _ROOTS: Final = (Path(__file__).parents[2], *(Path(one) for one in sys.path if one))
@@ -65,12 +66,14 @@ def main() -> int:
     """Print it."""
     parser = argparse.ArgumentParser(prog="scripts/profile", description=__doc__)
     parser.add_argument("text", nargs="?", default="warm GET, 1 KiB")
+    parser.add_argument("--watched", action="store_true")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rows", type=int, default=40)
     parser.add_argument("--lines", action="store_true", help="by line, not by function")
     options = parser.parse_args()
     work = _find_work(options.text)
-    name = RELAY if RELAY in work.proxies else COLD
+    unwatched = RELAY if RELAY in work.proxies else COLD
+    name = WATCHED if options.watched else unwatched
     tokens = Tokens()
     with make_files() as files, run_origin() as origin, STARTS[name](name, origin, files) as proxy:
         wait_for_start(proxy)

@@ -13,6 +13,7 @@ from tests.e2e.harness import ALICE, Fleet, Router, check_secrets
 
 MODULES = (
     "carry.exchange",
+    "carry.firing",
     "carry.flow_exchange",
     "carry.flows",
     "carry.guard",
