@@ -113,7 +113,11 @@ CASES = (
         _be_good,
         "✅",
         re.compile(rf"^/filer -> pod {ALICE}:\d+ · token from header, \w+, \d+ s left"),
-        (f"✓ token for {ALICE}, ", "the target of the token", "answered by the upstream"),
+        (
+            f"✓ token target hash decrypts to {ALICE}",
+            "the target of the token",
+            "answered by the upstream",
+        ),
     ),
     Case(
         "expired",
@@ -137,7 +141,7 @@ CASES = (
         _be_of_another_user,
         "✅",
         re.compile(rf"^/filer -> pod {BOB}:\d+ · token from header"),
-        (f"✓ token for {BOB}, ", f"what {BOB}:"),
+        (f"✓ token target hash decrypts to {BOB}", f"what {BOB}:"),
     ),
     Case(
         "unknown-path",
@@ -153,7 +157,7 @@ CASES = (
         _be_down,
         "💥",
         re.compile(rf"^502 \w+.* · /filer -> pod {NO_POD}:\d+"),
-        ("502 upstream_refused", f"✓ token for {NO_POD}, ", "answered by us"),
+        ("502 upstream_refused", f"✓ token target hash decrypts to {NO_POD}", "answered by us"),
     ),
     Case(
         "pod-slow",
@@ -161,7 +165,7 @@ CASES = (
         _be_slow,
         "💥",
         re.compile(rf"^504 \w+.* · /filer -> pod {ALICE}:\d+"),
-        ("504 upstream_timeout", f"✓ token for {ALICE}, ", "answered by us"),
+        ("504 upstream_timeout", f"✓ token target hash decrypts to {ALICE}", "answered by us"),
     ),
     Case(
         "cache-hit",
