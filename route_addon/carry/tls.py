@@ -17,7 +17,8 @@ from mitmproxy.proxy.tunnel import TunnelState
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
-from route_addon.carry.certificates import Certificates, Offer
+from route_addon.carry.certificates import Certificates
+from route_addon.carry.server_context import Offer
 
 logger = logging.getLogger(__name__)
 

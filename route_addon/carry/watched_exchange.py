@@ -69,7 +69,8 @@ from route_addon.carry.watched_flow import (
     show_connection,
     show_destination,
 )
-from route_addon.carry.watched_websocket import WatchedTunnel, WebSocketCopy
+from route_addon.carry.watched_tunnel import WatchedTunnel
+from route_addon.carry.watched_websocket import WebSocketCopy
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import BODILESS_STATUS, SWITCHING_PROTOCOLS
 from route_addon.core.errors import InternalError, RouteError, Undecided

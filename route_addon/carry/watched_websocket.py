@@ -16,26 +16,20 @@ from mitmproxy import http
 from mitmproxy.hooks import Hook
 from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebsocketMessageHook
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
-from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import (
     CloseReason,
     Frame,
-    FrameDecoder,
     FrameProtocol,
     Opcode,
     ParseFailed,
-    RsvBits,
 )
-from wsproto.utilities import split_comma_header
 
-from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.firing import fire
 from route_addon.carry.limits import WatchLimits
 from route_addon.carry.mask import Mask
-from route_addon.carry.tunnel import Tunnel
-from route_addon.carry.wire import Wire
+from route_addon.carry.websocket_frames import Side, build_extensions, read_content
 
 logger = logging.getLogger(__name__)
 
@@ -46,93 +40,6 @@ _MAX_INFLATED_BYTES: Final = 32 * 2**20
 
 type Runner = Callable[[Coroutine[Any, Any, None]], object]
 """Runs work beside."""
-
-
-class WatchedTunnel(Tunnel):
-    """A tunnel that gives a copy of what passes.
-
-    Args:
-        wire: The client's side.
-        transport: The upstream's side.
-        deadlines: Watches the silence.
-        silence_s: The longest silence in both directions, in seconds.
-        copy: Gets the copy.
-    """
-
-    def __init__(
-        self,
-        wire: Wire,
-        transport: asyncio.Transport,
-        deadlines: Deadlines,
-        silence_s: float,
-        copy: "WebSocketCopy",
-    ) -> None:
-        super().__init__(wire, transport, deadlines, silence_s)
-        self._copy = copy
-        self._has_left = False
-
-    def receive_from_client(self, data: bytes) -> None:
-        super().receive_from_client(data)
-        self._copy.receive(data, from_client=True)
-
-    def receive_from_upstream(self, data: bytes) -> None:
-        if self._has_left:
-            # RFC 6455 5.5.1: nothing follows a close.
-            return
-        super().receive_from_upstream(data)
-        self._copy.receive(data, from_client=False)
-
-    def leave(self) -> None:
-        """Its time is up: say so to the client, between two frames of the upstream's.
-
-        The client's answer goes the way of all its bytes, and the upstream ends the connection.
-        """
-        if self._copy.is_stopped:
-            self.close()
-        elif not self._has_left and self._copy.is_between_frames:
-            self._has_left = True
-            self.wire.write(self._copy.build_close(CloseReason.GOING_AWAY))
-
-    def close(self) -> None:
-        is_client_gone = self.wire.is_closing
-        super().close()
-        self._copy.end(by_client=is_client_gone)
-
-    def abort(self) -> None:
-        is_client_gone = self.wire.is_closing
-        super().abort()
-        self._copy.end(by_client=is_client_gone)
-
-
-class _Side:
-    """What one side sends.
-
-    Args:
-        frames: Parses it.
-        max_bytes: What is kept of one message.
-    """
-
-    def __init__(self, frames: FrameProtocol, max_bytes: int) -> None:
-        self.frames = frames
-        self.is_closed = False
-        self._max_bytes = max_bytes
-        self._parts: list[bytes] = []
-        self._kept_bytes = 0
-        self.is_cut = False
-
-    def add(self, part: bytes) -> None:
-        """Keep a part of the message that is under way, as far as there is room."""
-        room = self._max_bytes - self._kept_bytes
-        self.is_cut = self.is_cut or len(part) > room
-        if room > 0:
-            self._parts.append(part[:room])
-            self._kept_bytes += len(self._parts[-1])
-
-    def take(self) -> bytes:
-        """The message, now that it is whole."""
-        content = b"".join(self._parts)
-        self._parts, self._kept_bytes, self.is_cut = [], 0, False
-        return content
 
 
 class WebSocketCopy:
@@ -160,7 +67,7 @@ class WebSocketCopy:
         self._limits = limits
         self._run = run
         self._is_compressed = False
-        self._sides: dict[bool, _Side] = {}
+        self._sides: dict[bool, Side] = {}
         self._waiting: deque[WebSocketMessage] = deque()
         self._waiting_bytes = 0
         self._kept_bytes = 0
@@ -171,10 +78,10 @@ class WebSocketCopy:
         self._stopped = ""
         try:
             for from_client in (True, False):
-                agreed = _build_extensions(extensions)
+                agreed = build_extensions(extensions)
                 self._is_compressed = bool(agreed)
                 frames = FrameProtocol(not from_client, agreed)
-                self._sides[from_client] = _Side(frames, limits.history_bytes)
+                self._sides[from_client] = Side(frames, limits.history_bytes)
         except (ValueError, IndexError):
             self._stop("its extensions are not understood")
 
@@ -227,7 +134,7 @@ class WebSocketCopy:
             self._is_showing = True
             self._run(self._show())
 
-    def _read(self, side: _Side, data: bytes, from_client: bool) -> None:
+    def _read(self, side: Side, data: bytes, from_client: bool) -> None:
         if not self._is_compressed:
             self._read_slice(side, data, from_client)
             return
@@ -238,7 +145,7 @@ class WebSocketCopy:
                 self._stop("they unpack to too much")
                 return
 
-    def _read_slice(self, side: _Side, data: bytes, from_client: bool) -> int:
+    def _read_slice(self, side: Side, data: bytes, from_client: bool) -> int:
         """Read a portion.
 
         Returns:
@@ -253,7 +160,7 @@ class WebSocketCopy:
                 self._note_close(frame, from_client)
                 side.is_closed = True
             elif not frame.opcode.iscontrol():
-                part = _content(frame)
+                part = read_content(frame)
                 size += len(part)
                 side.add(part)
                 if frame.message_finished:
@@ -266,7 +173,7 @@ class WebSocketCopy:
             hidden = self._mask.hide_message((reason or "").encode())
             self._close = (from_client, int(code), hidden.decode())
 
-    def _keep(self, opcode: Opcode, side: _Side, from_client: bool) -> None:
+    def _keep(self, opcode: Opcode, side: Side, from_client: bool) -> None:
         """A message is whole: it waits to be shown, if it is not too old by then."""
         is_cut, content = side.is_cut, side.take()
         hidden = self._mask.hide_message(content, is_cut=is_cut)
@@ -339,57 +246,3 @@ class WebSocketCopy:
         self._stopped = why
         self._flow.comment += f" · messages are no longer shown: {why}"
         self._note_seen()
-
-
-class _Deflate(PerMessageDeflate):
-    """As wsproto has it, but for a control frame between the fragments of a message: wsproto
-    takes that for the message's end, and what follows for plain content."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._is_control = False
-
-    def frame_inbound_header(
-        self,
-        proto: FrameDecoder | FrameProtocol,
-        opcode: Opcode,
-        rsv: RsvBits,
-        payload_length: int,
-    ) -> CloseReason | RsvBits:
-        self._is_control = opcode.iscontrol()
-        if self._is_control:
-            return RsvBits(False, False, False)
-        return super().frame_inbound_header(proto, opcode, rsv, payload_length)
-
-    def frame_inbound_payload_data(
-        self, proto: FrameDecoder | FrameProtocol, data: bytes
-    ) -> bytes | CloseReason:
-        return data if self._is_control else super().frame_inbound_payload_data(proto, data)
-
-    def frame_inbound_complete(
-        self, proto: FrameDecoder | FrameProtocol, fin: bool
-    ) -> bytes | CloseReason | None:
-        return None if self._is_control else super().frame_inbound_complete(proto, fin)
-
-
-def _content(frame: Frame) -> bytes:
-    payload = frame.payload
-    return payload.encode("utf-8") if isinstance(payload, str) else bytes(payload)  # type: ignore[arg-type]
-
-
-def _name(extension: str) -> str:
-    return extension.partition(";")[0].strip()
-
-
-def _build_extensions(value: bytes) -> list[Extension]:
-    """The extensions that the handshake agreed on, as far as they are known.
-
-    Of those that are not, the first frame that uses them is not understood.
-    """
-    extensions: list[Extension] = []
-    for text in split_comma_header(value):
-        if _name(text) == PerMessageDeflate.name:
-            extension = _Deflate()
-            extension.finalize(text)
-            extensions.append(extension)
-    return extensions

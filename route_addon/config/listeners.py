@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from route_addon.carry.certificates import CertificateFiles
+from route_addon.carry.certificate import CertificateFiles
 from route_addon.carry.sockets import ListenAddress
 from route_addon.config.settings import MetricsAddress
 from route_addon.config.values import OptionValues, parse_port, split_list

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from route_addon.carry.certificates import CertificateFiles
+from route_addon.carry.certificate import CertificateFiles
 from route_addon.carry.limits import CacheLimits, DrainLimits, Limits, WatchLimits
 from route_addon.carry.sockets import ListenAddress
 from route_addon.config.workers import Worker

@@ -8,7 +8,8 @@ import trustme
 from mitmproxy.net.tls import starts_like_tls_record
 from OpenSSL import SSL
 
-from route_addon.carry.certificates import CertificateFiles, Certificates
+from route_addon.carry.certificate import CertificateFiles
+from route_addon.carry.certificates import Certificates
 from route_addon.carry.tls import (
     HTTP1,
     HTTP1_AND_2,

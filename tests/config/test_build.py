@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from route_addon.carry.certificates import CertificateFiles
+from route_addon.carry.certificate import CertificateFiles
 from route_addon.carry.limits import DrainLimits
 from route_addon.carry.sockets import ListenAddress
 from route_addon.config.build import build_settings

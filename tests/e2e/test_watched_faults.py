@@ -20,7 +20,9 @@ MODULES = (
     "carry.mask",
     "carry.watch",
     "carry.watched_flow",
+    "carry.watched_tunnel",
     "carry.watched_websocket",
+    "carry.websocket_frames",
     "carry.watched_content",
     "carry.watched_exchange",
 )
