@@ -5,7 +5,6 @@ of our own stands in the place of its: a request that is sent again is a watched
 relay's like any other, decided anew, and its client is nobody.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +19,6 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server import ConnectionHandler
 
 from route_addon.carry.evidence import EVIDENCE
-from route_addon.carry.exchange import Nobody
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import build_response, read_head
 from route_addon.carry.guard import Guard
@@ -28,11 +26,11 @@ from route_addon.carry.mask import PLACEHOLDER, Masked
 from route_addon.carry.relay import Relay
 from route_addon.carry.request_id import make_request_id
 from route_addon.carry.watch import Watch
-from route_addon.carry.watched_exchange import WatchedExchange
 from route_addon.carry.watched_flow import read_request
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import RouteError, Undecided
 from route_addon.core.messages import Field, RequestHead
+from route_addon.debug.replayed_exchange import ReplayedExchange, Sender
 
 logger = logging.getLogger(__name__)
 
@@ -165,71 +163,6 @@ class ReplayHandler(ConnectionHandler):
         (data,) = hook.args()
         if isinstance(data, Flow):
             await data.wait_for_resume()
-
-
-class ReplayedExchange(WatchedExchange):
-    """An exchange whose flow is there already.
-
-    Args:
-        relay: What all exchanges share.
-        sender: The client's side.
-        head: The request's head, with its tokens.
-        watch: What all watched exchanges share.
-        flow: The flow that shows it.
-    """
-
-    def __init__(
-        self, relay: Relay, sender: "Sender", head: RequestHead, watch: Watch, flow: http.HTTPFlow
-    ) -> None:
-        self._replayed = flow
-        super().__init__(relay, sender, head, watch)
-
-    def _build_flow(self, head: RequestHead) -> http.HTTPFlow:
-        anew, flow = super()._build_flow(head), self._replayed
-        content = flow.request.data.content
-        flow.request, flow.server_conn = anew.request, anew.server_conn
-        flow.request.data.content = content
-        flow.live = True
-        flow.kill = anew.kill  # type: ignore[method-assign]
-        return flow
-
-
-class Sender(Nobody):
-    """The client's side of a request that is sent again: all of it is there, nobody reads.
-
-    Args:
-        handler: The handler.
-        body: The request's content.
-    """
-
-    def __init__(self, handler: ReplayHandler, body: bytes) -> None:
-        self.exchange: ReplayedExchange | None = None
-        self.is_over = asyncio.Event()
-        self._handler = handler
-        self._body = body
-
-    @property
-    def handler(self) -> ConnectionHandler:
-        """Asks the hooks."""
-        return self._handler
-
-    def resume_content(self) -> None:
-        """The content is wanted: once, and whole."""
-        body, self._body = self._body, b""
-        if body:
-            asyncio.get_running_loop().call_soon(self._give, body)
-
-    def _give(self, body: bytes) -> None:
-        if self.exchange is not None and not self.exchange.is_over:
-            self.exchange.receive_content([body], True)
-
-    def cut(self) -> None:
-        """There is no answer, or no whole one."""
-        self.is_over.set()
-
-    def finish(self) -> None:
-        """The answer is there."""
-        self.is_over.set()
 
 
 def _is_upgrade(field: Field) -> bool:
