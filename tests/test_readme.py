@@ -48,6 +48,14 @@ def test_tables_are_those_of_the_code() -> None:
         assert with_tables(text, names) == text
 
 
+def test_links_lead_everywhere() -> None:
+    """The README leads to every page, and a page shows every picture."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = "".join(page.read_text("utf-8") for page in PAGES)
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in readme] == []
+    assert [one.name for one in ROOT.glob("docs/**/*.png") if f"/{one.name})" not in shown] == []
+
+
 def test_links_lead_to_files() -> None:
     """Every relative link of the README and the pages of docs/ names a file that is there."""
     for page in PAGES:
