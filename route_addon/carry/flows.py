@@ -8,12 +8,11 @@ from mitmproxy import connection, http
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.core.errors import RouteError, Unauthorized
-from route_addon.core.fields import check_values
+from route_addon.core.fields import check_values, field_values
 from route_addon.core.framing import request_length
 from route_addon.core.locations import POD
 from route_addon.core.messages import (
     HTTP_2,
-    Fields,
     Peer,
     RequestHead,
     Respond,
@@ -61,13 +60,9 @@ def check_head(head: RequestHead) -> RequestHead:
         RouteError: Control bytes in a value, or a length that is not certain.
     """
     check_values(head.fields)
-    lengths = _values(head.fields, b"content-length")
-    codings = _values(head.fields, b"transfer-encoding")
+    lengths = field_values(head.fields, b"content-length")
+    codings = field_values(head.fields, b"transfer-encoding")
     return head._replace(length=request_length(head.version, lengths, codings))
-
-
-def _values(fields: Fields, name: bytes) -> list[bytes]:
-    return [value for field_name, value in fields if field_name.lower() == name]
 
 
 def build_response(answer: Respond, method: bytes = b"GET") -> http.Response:

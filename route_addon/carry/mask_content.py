@@ -14,6 +14,7 @@ from route_addon.carry.mask import Masked
 from route_addon.carry.mask_json import hide_json, is_json
 from route_addon.carry.secret_names import is_secret_argument, names_secret
 from route_addon.core.credentials import holds_token
+from route_addon.core.fields import field_values
 from route_addon.core.messages import Fields
 
 _FORM: Final = b"application/x-www-form-urlencoded"
@@ -114,10 +115,10 @@ def _hide_argument(masked: Masked, argument: bytes) -> bytes:
 
 def _find_coding(fields: Fields) -> str:
     """The content coding, in lower case; several are one that nobody knows."""
-    values = [value for name, value in fields if name.lower() == b"content-encoding"]
+    values = field_values(fields, b"content-encoding")
     return b",".join(values).strip().lower().decode("latin-1") or IDENTITY
 
 
 def _find(fields: Fields, wanted: bytes) -> bytes:
     """The value of a field, in lower case; the first, and empty where there is none."""
-    return next((value.strip().lower() for name, value in fields if name.lower() == wanted), b"")
+    return next((value.strip().lower() for value in field_values(fields, wanted)), b"")

@@ -34,7 +34,7 @@ from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_t
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.credentials import redact
 from route_addon.core.errors import BadAnswer, LengthRequired, RouteError
-from route_addon.core.fields import connection_options
+from route_addon.core.fields import connection_options, field_values
 from route_addon.core.framing import UNTIL_END
 from route_addon.core.locations import POD
 from route_addon.core.messages import (
@@ -216,7 +216,7 @@ def _connection_fields(head: RequestHead) -> list[Field]:
     fields = [field for field in head.fields if field[0].lower() in _FRAMING]
     if head.version == HTTP_11 and any(map(_expects_continue, head.fields)):
         fields.append((b"Expect", b"100-continue"))
-    values = [value for name, value in head.fields if name.lower() == b"connection"]
+    values = field_values(head.fields, b"connection")
     options = connection_options(values)
     if b"close" in options and b"upgrade" not in options:
         fields.append((b"Connection", b"close"))

@@ -74,6 +74,7 @@ from route_addon.carry.watched_websocket import WebSocketCopy
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import BODILESS_STATUS, SWITCHING_PROTOCOLS
 from route_addon.core.errors import InternalError, RouteError, Undecided
+from route_addon.core.fields import field_values
 from route_addon.core.httpcache import Use
 from route_addon.core.locations import PYOS
 from route_addon.core.messages import (
@@ -422,7 +423,7 @@ class WatchedExchange(FlowExchange):
         return partial(self._open_tunnel, fields, connection, data)
 
     def _open_tunnel(self, fields: Fields, connection: UpstreamConnection, data: bytes) -> None:
-        values = [value for name, value in fields if name.lower() == b"sec-websocket-extensions"]
+        values = field_values(fields, b"sec-websocket-extensions")
         watch = self._watch
         copy = WebSocketCopy(self.flow, b",".join(values), watch.limits, watch.run, watch.mask)
         self._open_tunnel_by(partial(self._make_tunnel, copy), fields, connection, data)
@@ -442,7 +443,7 @@ class WatchedExchange(FlowExchange):
 
 def _find_cache_status(fields: Fields) -> str | None:
     """Our member of Cache-Status: the last one (RFC 9211 2)."""
-    values = [value for name, value in fields if name.lower() == b"cache-status"]
+    values = field_values(fields, b"cache-status")
     return values[-1].decode("latin-1") if values else None
 
 

@@ -17,7 +17,7 @@ from route_addon.carry.upstream import UpstreamConnection
 from route_addon.core.answers import BODILESS_STATUS
 from route_addon.core.authority import parse_authority
 from route_addon.core.errors import BadField, BadTarget, InternalError
-from route_addon.core.fields import HOP_BY_HOP, check_values
+from route_addon.core.fields import HOP_BY_HOP, check_values, field_values
 from route_addon.core.messages import (
     HTTP_2,
     Decision,
@@ -96,7 +96,7 @@ def build_request(head: RequestHead, masked: Masked, now: float) -> http.Request
 def _named_authority(head: RequestHead) -> bytes:
     if head.authority is not None:
         return head.authority
-    return next((value for name, value in head.fields if name.lower() == b"host"), b"")
+    return next(iter(field_values(head.fields, b"host")), b"")
 
 
 def request_state(request: http.Request) -> RequestState:

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from route_addon.core.fields import field_values
 from route_addon.core.messages import HTTP_10, Field, Fields, Forward, RequestHead
 
 CODINGS: Final = ("gzip", "br", "zstd")
@@ -96,7 +97,7 @@ def encode_head(
         return None
     coding = None
     if head.version != HTTP_10:
-        lines = [value for name, value in head.fields if name.lower() == b"accept-encoding"]
+        lines = field_values(head.fields, b"accept-encoding")
         coding = negotiate(policy.codings, b",".join(lines)) if lines else None
     sent = list(fields) if coding is None else _encode_fields(coding, fields)
     return Encoded(coding, _with_vary(sent))
@@ -164,7 +165,7 @@ def _weaken_known(head: RequestHead, fields: Fields) -> Encoded | None:
 
     Its type is not told here, but what the client has was tagged by us, or by nobody.
     """
-    known = b",".join(value for name, value in head.fields if name.lower() == b"if-none-match")
+    known = b",".join(field_values(head.fields, b"if-none-match"))
     sent = [
         (name, _weaken(value))
         if name.lower() == b"etag" and not value.startswith(b"W/") and b"W/" + value in known

@@ -13,6 +13,7 @@ from route_addon.core.errors import (
 )
 from route_addon.core.explain_fields import Hider, compare_fields
 from route_addon.core.explain_location import describe_location, list_losers
+from route_addon.core.fields import field_values
 from route_addon.core.locations import POD, Body, HostSent, PathSent
 from route_addon.core.messages import Forward, RequestHead, Respond, ServeFile, Verify
 from route_addon.core.path import parse_target
@@ -100,7 +101,7 @@ def _tell_head(head: RequestHead, rules: Rules, hider: Hider) -> Iterator[Step]:
     is_canonical = head.target.partition(b"?")[0] == target.path
     how = "as it came" if is_canonical else "made canonical"
     yield Step("path", "passed", f"{printable(hider.hide_target(target.path))}, {how}")
-    hosts = [value for name, value in head.fields if name.lower() == b"host"]
+    hosts = field_values(head.fields, b"host")
     named = [said for said in (head.authority, target.authority, *hosts) if said is not None]
     yield Step("host", "passed", printable(named[0]) if named else "none, as HTTP/1.0 may")
     match = rules.locations.match(target.path)

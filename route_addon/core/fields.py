@@ -131,6 +131,16 @@ def sort_request(fields: Fields) -> tuple[list[Field], Noted]:
     return sent, noted
 
 
+def field_values(fields: Fields, name: bytes) -> list[bytes]:
+    """The values of all field lines with a name.
+
+    Args:
+        fields: The fields.
+        name: The name, in lower case.
+    """
+    return [value for field_name, value in fields if field_name.lower() == name]
+
+
 def is_harmless(connection: list[bytes]) -> bool:
     """Whether Connection lines are ones that name no field: nearly all are."""
     return len(connection) == 1 and connection[0].lower() in _HARMLESS_CONNECTIONS

@@ -33,6 +33,7 @@ from route_addon.core.errors import (
     TokenMissing,
     UnsupportedVersion,
 )
+from route_addon.core.fields import field_values
 from route_addon.core.forwarded import (
     Forwarded,
     ForwardedFields,
@@ -167,12 +168,12 @@ class Router:
         self, head: RequestHead, error: RouteError, location: Location | None = None
     ) -> Respond:
         """The answer to a request that is refused, by a decision or by a carrier."""
-        said = _values(head, b"x-request-id")
+        said = field_values(head.fields, b"x-request-id")
         request_id = trusted_id(said, head.peer, self.rules.proxies) or head.request_id
-        accept = b", ".join(_values(head, b"accept"))
+        accept = b", ".join(field_values(head.fields, b"accept"))
         answer = respond_error(error, request_id, accept, location)
         if self._hsts:
-            proto = ForwardedFields(proto=tuple(_values(head, b"x-forwarded-proto")))
+            proto = ForwardedFields(proto=tuple(field_values(head.fields, b"x-forwarded-proto")))
             answer.fields.extend(
                 self._hsts_fields(self.rules.proxies.resolve(head.peer, b"", proto))
             )
@@ -397,10 +398,6 @@ def _is_redirected(location: Location, origin: Origin) -> bool:
         and bool(origin.authority)
         and location.answer not in ("healthz", "acme")
     )
-
-
-def _values(head: RequestHead, name: bytes) -> list[bytes]:
-    return [value for field_name, value in head.fields if field_name.lower() == name]
 
 
 def internal_error(request_id: bytes) -> Respond:

@@ -10,6 +10,7 @@ from route_addon.core.fields import (
     Spellings,
     check_values,
     connection_options,
+    field_values,
     find_fate,
     is_harmless,
     sort_request,
@@ -209,3 +210,10 @@ def test_any_fields_are_sorted(fields: list[Field]) -> None:
     )
     again, _ = sort_request(sent)
     assert sent == again
+
+
+def test_values_of_a_name() -> None:
+    """All lines count, in their order and whatever the case of their names."""
+    fields = [(b"A", b"1"), (b"b", b"2"), (b"a", b"3")]
+    assert field_values(fields, b"a") == [b"1", b"3"]
+    assert field_values(fields, b"c") == []
