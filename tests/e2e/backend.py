@@ -53,6 +53,7 @@ class Backend:
         self._script: Script = self.answer
         self._wires: set[Wire] = set()
         self._lock = threading.Lock()
+        self._is_closed = False
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._listener = socket.create_server((address, port), family=family)
         self.address, self.port = self._listener.getsockname()[:2]
@@ -132,6 +133,7 @@ class Backend:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
+            self._is_closed = True
             for wire in self._wires:
                 with contextlib.suppress(OSError):
                     wire.socket.shutdown(socket.SHUT_RDWR)
@@ -154,6 +156,9 @@ class Backend:
             # The router may rest as long as it likes between two requests.
             connection.settimeout(None)
             with self._lock:
+                if self._is_closed:
+                    # Accepted just before the end: nobody would cut it any more.
+                    return
                 self._wires.add(wire)
             # A router that cuts the connection is an outcome, not a fault of the back end.
             with contextlib.suppress(EOFError, OSError):
