@@ -49,10 +49,14 @@ async def trigger(hook: type[Hook], argument: object) -> None:
     """
     name = hook.name
     for addon in ctx.master.addons.chain:
-        if not hasattr(addon, name) and not hasattr(addon, "addons"):
-            continue
         try:
-            for member in addonmanager.traverse([addon]):
+            if hasattr(addon, "addons"):
+                members = addonmanager.traverse([addon])
+            elif hasattr(addon, name):
+                members = (addon,)
+            else:
+                continue
+            for member in members:
                 call = getattr(member, name, None)
                 # A script may import a module of a hook's name.
                 if call and not isinstance(call, ModuleType):

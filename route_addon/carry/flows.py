@@ -7,6 +7,7 @@ from http import HTTPStatus
 from mitmproxy import connection, http
 
 from route_addon.carry.evidence import EVIDENCE
+from route_addon.carry.flow_messages import make_response
 from route_addon.core.errors import RouteError, Unauthorized
 from route_addon.core.fields import check_values, field_values
 from route_addon.core.framing import request_length
@@ -69,7 +70,7 @@ def build_response(answer: Respond, method: bytes = b"GET") -> http.Response:
     """mitmproxy's form of an answer of our own."""
     now = time.time()
     length = (b"Content-Length", b"%d" % len(answer.body))
-    return http.Response(
+    return make_response(
         http_version=b"HTTP/1.1",
         status_code=answer.status,
         reason=HTTPStatus(answer.status).phrase.encode("ascii"),

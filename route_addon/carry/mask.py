@@ -10,7 +10,8 @@ be seen to have the same, and nothing more.
 import hmac
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +22,7 @@ from route_addon.core.messages import Field, Fields
 PLACEHOLDER: Final = re.compile(rb"hidden\.[0-9a-f]{16}\.token")
 """Three base64url parts, as a token has: so it is found wherever a token is looked for when a
 recording is judged. It is no token to anybody: its first part is no JOSE header."""
+_BEGINNING: Final = b"hidden."
 _HIDDEN: Final = re.compile(rb'"%b"|%b' % (PLACEHOLDER.pattern, PLACEHOLDER.pattern))
 """With quotes it may stand for what has none: a number of JSON."""
 
@@ -37,6 +39,9 @@ _SIGNATURE: Final = b"a" * 64
 """The least that a token ends in, once all letters of one look alike."""
 _LEAST_TOKEN_BYTES: Final = 90
 """A token without a name is no shorter."""
+_MOST_FIELDS: Final = 1024
+_LONGEST_FIELD_BYTES: Final = 4096
+"""What is remembered of fields at most."""
 _ESCAPE_DEPTH: Final = 2
 """A URL may be an argument of a URL."""
 _CUT_TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_.%-]*\Z")
@@ -52,12 +57,19 @@ class Mask:
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key if key is not None else os.urandom(32)
+        self.hide_field = lru_cache(_MOST_FIELDS)(self._hide_field)
+        """A field with placeholders, and the secrets by their placeholders: the same ones come
+        with each request of a client, and each answer of a server."""
 
     def placeholder(self, secret: bytes) -> bytes:
         """The placeholder of a secret: the same one each time. A placeholder is its own."""
         if PLACEHOLDER.fullmatch(secret) is not None:
             return secret
         return b"hidden.%b.token" % hmac.digest(self._key, secret, "sha256")[:8].hex().encode()
+
+    def _hide_field(self, field: Field) -> tuple[Field, Mapping[bytes, bytes]]:
+        masked = Masked(self)
+        return masked.hide_field(field), masked.secrets
 
     def hide_message(self, content: bytes, *, is_cut: bool = False) -> bytes:
         """A message with a placeholder in the place of every token; nothing brings them back.
@@ -97,11 +109,12 @@ class Masked:
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
-        self._secrets: dict[bytes, bytes] = {}
+        self.secrets: dict[bytes, bytes] = {}
+        """By their placeholders."""
 
     def hide_text(self, text: bytes) -> bytes:
         """A text with a placeholder in the place of every token and every secret argument."""
-        if len(text) < _LEAST_TOKEN_BYTES and b"=" not in text and b"%" not in text:
+        if _is_plain(text):
             return text
         hidden = replace_arguments(replace_tokens(text, self.hide), self.hide)
         # Escapes inside hide it from the eye, and not from who takes them out.
@@ -123,13 +136,24 @@ class Masked:
 
     def hide_fields(self, fields: Fields) -> list[Field]:
         """Fields with placeholders in the place of credentials."""
-        return [
-            (self.hide_name(name), self._hide_value(name.lower(), value)) for name, value in fields
-        ]
+        hidden: list[Field] = []
+        for field in fields:
+            if _is_known_alike(*field):
+                known, secrets = self._mask.hide_field(field)
+                self.secrets.update(secrets)
+                hidden.append(known)
+            else:
+                hidden.append(self.hide_field(field))
+        return hidden
+
+    def hide_field(self, field: Field) -> Field:
+        """A field with placeholders in the place of credentials."""
+        name, value = field
+        return self.hide_name(name), self._hide_value(name.lower(), value)
 
     def hide_name(self, name: bytes) -> bytes:
         """A name that should hold no token, and does if somebody made a mistake."""
-        return hide_tokens(name, self.hide)
+        return name if _is_plain(name) else hide_tokens(name, self.hide)
 
     def hide(self, secret: bytes) -> bytes:
         """The placeholder of a secret, which stands for it from now on."""
@@ -150,14 +174,14 @@ class Masked:
             The placeholder.
         """
         placeholder = placeholder or self._mask.placeholder(secret)
-        self._secrets[placeholder] = secret
+        self.secrets[placeholder] = secret
         return placeholder
 
     def hide_value(self, value: bytes) -> bytes:
         """The placeholder of a value of JSON that is no string: a string."""
         value = self.reveal_text(value)
         placeholder = b'"%b"' % self._mask.placeholder(b"JSON " + value)
-        self._secrets[placeholder] = value
+        self.secrets[placeholder] = value
         return placeholder
 
     def reveal_text(self, text: bytes) -> bytes:
@@ -169,7 +193,7 @@ class Masked:
         return [(self.reveal_text(name), self.reveal_text(value)) for name, value in fields]
 
     def _reveal(self, placeholder: bytes) -> bytes:
-        secret = self._secrets.get(placeholder)
+        secret = self.secrets.get(placeholder)
         if secret is None and placeholder[:1] == b'"':
             return b'"%b"' % self._reveal(placeholder[1:-1])
         return placeholder if secret is None else secret
@@ -195,6 +219,20 @@ class Masked:
             name, equals, value = pair.partition(b"=")
             hidden.append(self.hide_text(name) + equals + self.hide(value))
         return hidden
+
+
+def _is_known_alike(name: bytes, value: bytes) -> bool:
+    """Whether a field is hidden alike in all exchanges: a placeholder means something in one."""
+    return (
+        len(name) + len(value) <= _LONGEST_FIELD_BYTES
+        and _BEGINNING not in value
+        and _BEGINNING not in name
+    )
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether there is room for no token in it, and nothing that could be a secret's name."""
+    return len(text) < _LEAST_TOKEN_BYTES and b"=" not in text and b"%" not in text
 
 
 def _shows_secret(hidden: bytes) -> bool:

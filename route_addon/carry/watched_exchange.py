@@ -68,6 +68,7 @@ from route_addon.carry.watched_flow import (
     request_state,
     show_connection,
     show_destination,
+    shown_head,
 )
 from route_addon.carry.watched_tunnel import WatchedTunnel
 from route_addon.carry.watched_websocket import WebSocketCopy
@@ -325,7 +326,7 @@ class WatchedExchange(FlowExchange):
     async def _ask_answer(self, head: AnswerHead, pieces: list[bytes], is_end: bool) -> Step:
         flow = self.flow
         flow.response = response = build_answer(head, self._masked, time.time())
-        shown = response.copy()
+        shown = shown_head(response)
         await self._fire(HttpResponseHeadersHook)
         if flow.response is not response and flow.response.raw_content is not None:
             return await self._replace_answer()
@@ -405,7 +406,7 @@ class WatchedExchange(FlowExchange):
         head = AnswerHead(SWITCHING_PROTOCOLS, None, fields, None)
         flow.response = response = build_answer(head, self._masked, time.time())
         response.data.content = b""
-        shown = response.copy()
+        shown = shown_head(response)
         is_recorded = self._watch.limits.record_payloads
         flow.websocket = WebSocketData() if is_recorded else UnrecordedWebSocket()
         await self._fire(HttpResponseHeadersHook)
@@ -417,7 +418,7 @@ class WatchedExchange(FlowExchange):
         await self._fire_last()
         if flow.response is None or flow.response.status_code != SWITCHING_PROTOCOLS:
             raise InternalError("an answer that cannot be sent")
-        if flow.response.data.headers.fields != shown.data.headers.fields:
+        if flow.response.data.headers.fields != shown.fields:
             fields = read_fields(flow.response, self._masked)
         await self._fire(WebsocketStartHook)
         return partial(self._open_tunnel, fields, connection, data)

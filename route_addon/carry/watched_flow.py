@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from mitmproxy import connection, http
 from mitmproxy.connection import ConnectionState
 
+from route_addon.carry.flow_messages import make_request, make_response
 from route_addon.carry.mask import Masked
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.core.answers import BODILESS_STATUS
@@ -55,6 +56,14 @@ class AnswerState(NamedTuple):
     content: bytes
 
 
+class ShownHead(NamedTuple):
+    """An answer's head as a flow showed it before anybody could change it."""
+
+    status: int
+    reason: bytes
+    fields: tuple[Field, ...]
+
+
 class AnswerHead(NamedTuple):
     """The head of an answer, as the client's side is told it."""
 
@@ -77,7 +86,7 @@ def build_request(head: RequestHead, masked: Masked, now: float) -> http.Request
     scheme, authority, path = absolute.groups() if absolute else (head.peer.scheme, b"", target)
     fields = masked.hide_fields(head.fields)
     named = parse_authority(_named_authority(head) or authority)
-    return http.Request(
+    return make_request(
         host=named.host.decode("ascii") if named is not None else "",
         port=(named.port if named is not None else None) or head.peer.port,
         method=masked.hide_name(head.method),
@@ -184,7 +193,7 @@ def build_answer(head: AnswerHead, masked: Masked, now: float) -> http.Response:
             else (b"Transfer-Encoding", b"chunked")
         )
     reason = head.reason if head.reason is not None else default_reason(head.status)
-    return http.Response(
+    return make_response(
         http_version=b"HTTP/1.1",
         status_code=head.status,
         reason=reason,
@@ -214,8 +223,14 @@ def default_reason(status: int) -> bytes:
         return b""
 
 
+def shown_head(response: http.Response) -> ShownHead:
+    """What a flow's answer says now, but for its content."""
+    data = response.data
+    return ShownHead(data.status_code, data.reason, data.headers.fields)
+
+
 def read_answer(
-    response: http.Response, sent: AnswerHead, shown: http.Response, masked: Masked
+    response: http.Response, sent: AnswerHead, shown: ShownHead, masked: Masked
 ) -> AnswerHead:
     """The head of an answer as a flow says it now, with the secrets in their places.
 
@@ -224,7 +239,7 @@ def read_answer(
     Args:
         response: The flow's, as it is now.
         sent: The head before anybody could change it.
-        shown: The flow's, as it was then.
+        shown: What the flow said then.
         masked: What was hidden of it.
 
     Raises:
@@ -238,10 +253,10 @@ def read_answer(
     elif status == 204:
         length = None
     reason = sent.reason
-    if (status, response.data.reason) != (shown.status_code, shown.data.reason):
-        reason = None if response.data.reason == shown.data.reason else _reason(response)
+    if (status, response.data.reason) != (shown.status, shown.reason):
+        reason = None if response.data.reason == shown.reason else _reason(response)
     fields = sent.fields
-    if response.data.headers.fields != shown.data.headers.fields:
+    if response.data.headers.fields != shown.fields:
         fields = read_fields(response, masked)
     return AnswerHead(status, reason, fields, length)
 
@@ -305,7 +320,11 @@ def show_destination(flow: http.HTTPFlow, server: Server) -> None:
     data.host, data.port = server.host, server.port
     if not data.authority:
         data.scheme = server.scheme
-    flow.server_conn = connection.Server(address=(server.host, server.port))
+    if flow.server_conn.timestamp_start is None:
+        # No connection has been made to another.
+        flow.server_conn.address = (server.host, server.port)
+    else:
+        flow.server_conn = connection.Server(address=(server.host, server.port))
 
 
 def show_connection(
@@ -318,12 +337,13 @@ def show_connection(
         used: The connection.
         asked_at: When it was asked for; None for one that rested.
     """
-    transport = used.transport
-    server.peername = _address(transport.get_extra_info("peername"))
-    server.sockname = _address(transport.get_extra_info("sockname"))
-    server.timestamp_start = used.opened_at if asked_at is None else asked_at
-    server.timestamp_tcp_setup = used.opened_at
-    server.state = ConnectionState.OPEN
+    # Past a look at whether an address is being changed, at each of them.
+    transport, shown = used.transport, vars(server)
+    shown["peername"] = _address(transport.get_extra_info("peername"))
+    shown["sockname"] = _address(transport.get_extra_info("sockname"))
+    shown["timestamp_start"] = used.opened_at if asked_at is None else asked_at
+    shown["timestamp_tcp_setup"] = used.opened_at
+    shown["state"] = ConnectionState.OPEN
     tls = transport.get_extra_info("ssl_object")
     if tls is not None:
         server.tls = True

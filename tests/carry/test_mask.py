@@ -224,6 +224,34 @@ def test_what_is_hidden_comes_back(name: bytes, parts: list[bytes]) -> None:
     assert masked.reveal_text(target) == b"/" + value
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"cookie", b"authorization", b"X-Api-Key", b"x-other", HIDDEN]),
+            st.lists(
+                st.sampled_from([TOKEN, HIDDEN, b"a=b; c", b" ", b"%2e", b"a" * 5000, b"b"])
+            ).map(b"".join),
+        )
+    )
+)
+def test_what_is_remembered_is_what_would_be_found_anew(fields: list[tuple[bytes, bytes]]) -> None:
+    """However often fields have been seen, and in whosever exchange."""
+    key, knowing = b"k" * 32, Masked(MASK)
+    Masked(MASK).hide_fields(fields)
+    anew, each = Masked(Mask(key)), Masked(Mask(key))
+    hidden = [each.hide_field(field) for field in fields]
+    assert knowing.hide_fields(fields) == anew.hide_fields(fields) == hidden
+    assert knowing.reveal_fields(hidden) == each.reveal_fields(hidden)
+
+
+def test_long_fields_are_not_remembered() -> None:
+    """What is kept of fields is bounded in bytes."""
+    mask = Mask()
+    for length in (4000, 5000):
+        Masked(mask).hide_fields([(b"x-secret", b"x" * length)])
+    assert mask.hide_field.cache_info().currsize == 1
+
+
 def test_secret_of_another_exchange() -> None:
     """A placeholder can be told what it stands for; without a word it is the secret's own."""
     masked = Masked(Mask())

@@ -9,6 +9,7 @@ from route_addon.carry.flows import read_head
 from route_addon.carry.mask import Mask, Masked
 from route_addon.carry.watched_flow import (
     AnswerHead,
+    ShownHead,
     answer_state,
     build_answer,
     build_request,
@@ -20,6 +21,7 @@ from route_addon.carry.watched_flow import (
     read_own_answer,
     read_request,
     request_state,
+    shown_head,
 )
 from route_addon.core.errors import BadField, BadTarget, InternalError, RouteError
 from route_addon.core.framing import CHUNKED
@@ -56,12 +58,11 @@ def show(head: RequestHead) -> tuple[http.Request, Masked]:
     return build_request(head, masked, NOW), masked
 
 
-def show_answer(head: AnswerHead) -> tuple[http.Response, http.Response, Masked]:
-    """The answer of a flow, once to change and once as it was, and what was hidden of it."""
+def show_answer(head: AnswerHead) -> tuple[http.Response, ShownHead, Masked]:
+    """The answer of a flow to change, what it said before, and what was hidden of it."""
     masked = Masked(Mask())
     response = build_answer(head, masked, NOW)
-    copy: Any = response.copy()
-    return response, copy, masked
+    return response, shown_head(response), masked
 
 
 @pytest.mark.parametrize("head", HEADS)
