@@ -96,6 +96,18 @@ _MARKS: Final = frozenset(
         *_REFUSALS.values(),
     }
 )
+_UNTOLD: Final = frozenset(
+    {
+        "request_bytes",
+        "request_cut",
+        "request_withheld",
+        "answer_bytes",
+        "answer_cut",
+        "answer_withheld",
+        "timings",
+    }
+)
+"""Keys of which the comment says nothing."""
 
 
 def build_evidence(decision: Decision, now: float, sent: Forward | None = None) -> Evidence:
@@ -177,7 +189,7 @@ def amend_evidence(flow: http.HTTPFlow, **more: object) -> None:
     evidence = flow.metadata.get(EVIDENCE)
     if not isinstance(evidence, dict):
         return
-    is_own_comment = flow.comment == describe(evidence)
+    is_own_comment = not _UNTOLD.issuperset(more) and flow.comment == describe(evidence)
     is_own_mark = flow.marked in _MARKS
     evidence |= more
     if is_own_comment:

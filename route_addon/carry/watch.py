@@ -51,9 +51,9 @@ class Watch:
             return
         self.run(work)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work beside, and keep it: the loop alone would let it go."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)

@@ -16,6 +16,7 @@ from route_addon.carry.evidence import (
     amend_evidence,
     build_evidence,
     choose_mark,
+    describe,
     describe_answer,
     keep_evidence,
     measure,
@@ -180,6 +181,16 @@ def test_amendments_are_told() -> None:
     assert flow.marked == module.MARK_FROM_CACHE
     amend_evidence(flow, answered_by=ADDON)
     assert "answered by an addon" in flow.comment
+
+
+def test_sizes_and_times_are_not_told() -> None:
+    """The comment is not written anew for what it says nothing of."""
+    flow = make_flow()
+    write_evidence(flow, _decide(b"/x"), NOW)
+    comment, evidence = flow.comment, flow.metadata[EVIDENCE]
+    amend_evidence(flow, **dict.fromkeys(module._UNTOLD, 7))
+    assert all(evidence[key] == 7 for key in module._UNTOLD)
+    assert describe(evidence) == flow.comment == comment
 
 
 def test_a_persons_notes_stay() -> None:
