@@ -157,13 +157,13 @@ class Approach:
             self._traveller.lack(error)
             return
         if member is None:
-            self._relay.pools.wait(attempts, self._picked)
+            self._relay.pools.wait(attempts, self._guard)
         else:
             self.forward = with_server(self._decided, member.spec.server)
             self._find_addresses(member.address)
 
-    def _picked(self) -> None:
-        """The waiting is over."""
+    def _guard(self) -> None:
+        """The waiting is over: whatever comes of it, the traveller is told."""
         try:
             self._pick()
         except Exception as fault:

@@ -16,7 +16,7 @@ from route_addon.carry.http1_writer import build_request_head
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.upstream import ServerKey, Upstreams
 from route_addon.core.attempts import Attempts
-from route_addon.core.errors import RouteError
+from route_addon.core.errors import InternalError, RouteError
 from route_addon.core.members import Member
 from route_addon.core.messages import Server
 from route_addon.core.pool_config import HealthSpec, PoolSpec
@@ -47,7 +47,7 @@ class Pools:
         self._resolver = resolver
         self._upstreams = upstreams
         self._pools: dict[str, Pool] = {}
-        self._waiting: dict[Waiter, Callable[[], None]] = {}
+        self._waiting: dict[Waiter, tuple[Pool, Callable[[], None]]] = {}
         self._asking: dict[Server, asyncio.Task[None]] = {}
         self._probing: dict[Member, asyncio.Task[None]] = {}
 
@@ -64,7 +64,7 @@ class Pools:
                 pools[name] = Pool(spec)
         gone, self._pools = self._pools, pools
         for pool in gone.values():
-            self._serve(pool, math.inf)
+            self._guard(pool, math.inf)
         if pools:
             self._deadlines.add(self)
             self.expire(self.time())
@@ -92,7 +92,7 @@ class Pools:
             attempts: Who waits; ``Attempts.pick`` has said that there is none at the moment.
             resume: Called once when that has changed. It must not raise.
         """
-        self._waiting[attempts] = resume
+        self._waiting[attempts] = attempts.pool, resume
 
     def finish(self, attempts: Attempts) -> None:
         """A request has left its server, or waits no longer."""
@@ -103,11 +103,21 @@ class Pools:
             asyncio.get_running_loop().call_soon(self._serve_now, attempts.pool)
 
     def _serve_now(self, pool: Pool) -> None:
-        self._serve(pool, self.time())
+        self._guard(pool, self.time())
+
+    def _guard(self, pool: Pool, now: float) -> None:
+        """Serve who waits. A fault of ours is nothing to wait for: they are refused then."""
+        try:
+            self._serve(pool, now)
+        except Exception as fault:
+            logger.error("upstream %s failed: %s", pool.spec.name, describe_fault(fault))
+            for waiter in [one for one, (other, _) in self._waiting.items() if other is pool]:
+                waiter.turn_away(InternalError())
+                self._waiting.pop(waiter)[1]()
 
     def _serve(self, pool: Pool, now: float) -> None:
         for waiter in pool.serve(now):
-            resume = self._waiting.pop(waiter, None)
+            _, resume = self._waiting.pop(waiter, (None, None))
             if resume is not None:
                 resume()
 
@@ -126,9 +136,10 @@ class Pools:
         """A tick."""
         self.deadline = now + TICK_S
         for pool in self._pools.values():
+            self._guard(pool, now)
+        for pool in self._pools.values():
             self._ask_names(pool, now)
             self._probe(pool, now)
-            self._serve(pool, now)
             for server, state in pool.take_changes():
                 logger.warning("upstream %s: server %s is %s", pool.spec.name, server, state)
 

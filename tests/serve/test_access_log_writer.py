@@ -18,7 +18,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
-        self.fault: OSError | None = None
+        self.fault: Exception | None = None
         self.goes_on = threading.Event()
         self.goes_on.set()
         self.is_closed = False
@@ -166,3 +166,17 @@ def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     sink.close()
     os.write(1, b"another\n")
     assert capfd.readouterr().out == "a line\nanother\n"
+
+
+def test_a_fault_of_our_own(caplog: pytest.LogCaptureFixture) -> None:
+    """It costs the lines that wait, is told without what it says, and the next ones are written."""
+    sink = Sink()
+    sink.fault = ZeroDivisionError("a secret")
+    writer = LineWriter(sink, print)
+    writer.write(b"lost\n")
+    wait_until(lambda: "the access log failed: ZeroDivisionError" in caplog.text, "it is told")
+    sink.fault = None
+    writer.write(b"written\n")
+    writer.close()
+    assert sink.writes == [b"written\n"]
+    assert "a secret" not in caplog.text

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
+from route_addon.carry.faults import describe_fault
 from route_addon.serve.access_log.sinks import Sink
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,18 @@ class LineWriter:
             self._wake.wait()
             self._closing.wait(_GATHER_S)
             self._wake.clear()
+            self._guard()
+        self._sink.close()
+
+    def _guard(self) -> None:
+        """Write what waits. A fault of ours costs these lines, and not the log."""
+        try:
             while self._lines:
                 self._write(self._take())
-        self._sink.close()
+        except Exception as fault:
+            self._failed += len(self._lines)
+            self._lines.clear()
+            logger.error("the access log failed: %s", describe_fault(fault))
 
     def _take(self) -> list[bytes]:
         """As many lines as go into one write."""
