@@ -186,7 +186,8 @@ class Pools:
             connection.write(head, is_end=True)
             return await probe.status
         finally:
-            connection.abandon()
+            if not probe.is_over:
+                connection.abandon()
 
 
 class _Probe:
@@ -194,14 +195,18 @@ class _Probe:
 
     def __init__(self) -> None:
         self.status: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.is_over = False
+        """Whether the connection is not ours any more: somebody else may have it by now."""
 
     def receive_answer(self, answer: RawAnswer, pieces: list[bytes], is_end: bool) -> None:
+        self.is_over = is_end
         self._end(answer.status)
 
     def receive_answer_content(self, pieces: list[bytes], is_end: bool) -> None:
-        """Not wanted."""
+        self.is_over = is_end
 
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
+        self.is_over = True
         self._end(None)
 
     def pause_content(self) -> None:
