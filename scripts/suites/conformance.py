@@ -91,11 +91,13 @@ def _attack(router: Router, name: str, attack: tuple[str, ...]) -> Row:
     end = time.monotonic() + 30
     while (left := Footprint.measure(router).connections) and time.monotonic() < end:
         time.sleep(0.2)
+    grown = memory.growth_bytes
     result = (
         f"{most} held at most, {left} at the end; others within {worst_s * 1000:.0f} ms; "
-        f"{memory.growth_bytes / MIB:+.0f} MiB"
+        f"{grown / MIB:+.0f} MiB"
     )
-    return Row("slowhttptest", f"{name} x {CONNECTIONS}", result, worst_s < 1 and not left)
+    is_good = worst_s < 1 and not left and grown < 40 * MIB
+    return Row("slowhttptest", f"{name} x {CONNECTIONS}", result, is_good)
 
 
 # --- httplint

@@ -184,6 +184,11 @@ class Router:
         return self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
         host = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1"}.get(self._host, self._host)

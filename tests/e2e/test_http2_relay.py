@@ -1,5 +1,6 @@
 """HTTP/2 as the relay speaks it: frame by frame over TLS, to a real mitmproxy."""
 
+import contextlib
 import shutil
 import socket
 import ssl
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests.e2e.footprint import MIB, Memory
 from tests.e2e.harness import (
     HOST,
     PATIENCE_S,
@@ -35,7 +37,7 @@ from tests.http2_frames import (
     pseudo,
 )
 
-MIB = 2**20
+GIB = 2**30
 FLAT_BYTES = 40 * MIB
 """By how much the router may grow, whatever passes through it."""
 
@@ -153,9 +155,13 @@ class RawHttp2(Speaker):
             assert not self._is_ended, f"the connection ended with {self._heard}"
             self._receive(end - time.monotonic())
 
+    def read_head(self, stream: int) -> Heard:
+        """The frame with an answer's fields."""
+        return self.find(lambda frame: frame.kind == "HEADERS" and frame.stream == stream)
+
     def read_answer(self, stream: int) -> tuple[int, dict[bytes, bytes], bytes]:
         """The answer on a stream: its status, fields and content."""
-        frame = self.find(lambda frame: frame.kind == "HEADERS" and frame.stream == stream)
+        frame = self.read_head(stream)
         fields, parts = dict(frame.value), list[bytes]()
         while not frame.ends:
             frame = self.find(lambda frame: frame.kind == "DATA" and frame.stream == stream)
@@ -208,16 +214,9 @@ def token(fleet: Fleet) -> Field:
     return (b"abcauthorization", fleet.alice.token)
 
 
-def memory(router: Router) -> int:
-    """The router's resident memory, in bytes."""
-    status = Path(f"/proc/{router._process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
 def open_files(router: Router) -> int:
     """How many files and sockets the router holds open."""
-    return len(list(Path(f"/proc/{router._process.pid}/fd").iterdir()))
+    return len(list(Path(f"/proc/{router.pid}/fd").iterdir()))
 
 
 class Gate:
@@ -321,7 +320,7 @@ def test_eight_requests_to_one_pod(client: RawHttp2, fleet: Fleet) -> None:
 
 def test_a_refused_upload(client: RawHttp2, router: Router, fleet: Fleet) -> None:
     """A 401 to a gigabyte comes at once, then a reset that says that nothing is wrong."""
-    before = memory(router)
+    memory = Memory(router.pid)
     start = time.monotonic()
     length = (b"content-length", b"%d" % 2**30)
     stream = client.ask(b"/filer/x", length, method=b"PUT", ends=False)
@@ -334,7 +333,7 @@ def test_a_refused_upload(client: RawHttp2, router: Router, fleet: Fleet) -> Non
     client.say(client.data(stream, bytes(100_000)))
     assert client.read_answer(client.ask(b"/API/x"))[2] == b"pyos"
     assert not fleet.touched_but(fleet.pyos)
-    assert memory(router) < before + FLAT_BYTES
+    assert memory.growth_bytes < FLAT_BYTES
 
 
 def test_many_refused_uploads(client: RawHttp2, fleet: Fleet) -> None:
@@ -412,7 +411,7 @@ def test_an_answer_that_breaks_off(client: RawHttp2, fleet: Fleet) -> None:
 
     fleet.pyos.play(break_off)
     stream = client.ask(b"/API/x")
-    head = client.find(lambda frame: frame.kind == "HEADERS" and frame.stream == stream)
+    head = client.read_head(stream)
     names = [name for name, _ in head.value]
     assert b"connection" not in names
     assert b"x-gone" not in names
@@ -442,7 +441,7 @@ def test_a_client_that_does_not_read(router: Router, fleet: Fleet, tls_h2: ssl.S
             sent.append(MIB)
 
     fleet.speedtest.play(send)
-    before = memory(router)
+    memory = Memory(router.pid)
     with RawHttp2(router, tls_h2) as client:
         client.say(client.window(0, 2**30))
         stream = client.ask(b"/speedtest/x")
@@ -450,14 +449,14 @@ def test_a_client_that_does_not_read(router: Router, fleet: Fleet, tls_h2: ssl.S
         time.sleep(0.5)
         assert sum(sent) < size / 2
         assert client.read_answer(client.ask(b"/API/x"))[2] == b"pyos"
-        assert memory(router) < before + FLAT_BYTES
+        assert memory.growth_bytes < FLAT_BYTES
         assert len(client.read_answer(stream)[2]) == size
-    assert memory(router) < before + FLAT_BYTES
+    assert memory.growth_bytes < FLAT_BYTES
 
 
 def test_a_pod_that_does_not_read(client: RawHttp2, router: Router, fleet: Fleet) -> None:
     """Its client waits with it, other streams do not, and memory stays flat."""
-    before = memory(router)
+    memory = Memory(router.pid)
     with socket.create_server((fleet.alice.address, 0)) as listener:
         port = listener.getsockname()[1]
         path = b"/container/%b/%d/x" % (fleet.alice.token, port)
@@ -475,7 +474,21 @@ def test_a_pod_that_does_not_read(client: RawHttp2, router: Router, fleet: Fleet
                 got += pod.recv(65536)
             client.find(lambda frame: frame.kind == "WINDOW_UPDATE" and frame.stream == stream)
     assert client.read_answer(stream)[0] == 502
-    assert memory(router) < before + FLAT_BYTES
+    assert memory.growth_bytes < FLAT_BYTES
+
+
+def test_windows_that_stay_shut(router: Router, fleet: Fleet, tls_h2: ssl.SSLContext) -> None:
+    """Hundreds of answers that nobody takes cost what is read at once of each, and no more."""
+    fleet.website.play(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MIB + bytes(MIB))
+    memory = Memory(router.pid)
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(RawHttp2(router, tls_h2, INITIAL_WINDOW_SIZE=0)) for _ in range(3)
+        ]
+        streams = [(client, client.ask(b"/x")) for _ in range(100) for client in clients]
+        for client, stream in streams:
+            client.read_head(stream)
+        assert memory.growth_bytes < FLAT_BYTES, f"{memory.growth_bytes / MIB:.0f} MiB"
 
 
 def test_rapid_resets(client: RawHttp2, fleet: Fleet) -> None:
@@ -620,6 +633,35 @@ def test_curl(size: int | None, router: Router, fleet: Fleet, tmp_path: Path) ->
     body, _, end = said.rpartition(b"\n")
     assert end == (b"200 2" if size is None else b"401 2")
     assert body
+
+
+@pytest.mark.skipif(CURL is None, reason="needs curl")
+def test_large_content_is_flat(router: Router, fleet: Fleet, tmp_path: Path) -> None:
+    """1 GiB down, 256 MiB up by way of the disk: whole, and in little memory."""
+
+    def send(wire: Wire, request: Request) -> None:
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % GIB)
+        for _ in range(GIB // MIB):
+            wire.send(bytes(MIB))
+
+    fleet.speedtest.play(send)
+    with (tmp_path / "file").open("wb") as sparse:
+        sparse.truncate(256 * MIB)
+    memory = Memory(router.pid)
+    token = f"ABCAuthorization: {fleet.alice.token.decode()}"
+    upload = ("-T", str(tmp_path / "file"), "-H", token)
+    assert _curl(router, "/speedtest/x") == f"200 {GIB}"
+    assert _curl(router, "/filer/x", *upload).startswith("200 ")
+    assert len(fleet.alice["file_service"].request.body) == 256 * MIB
+    assert memory.growth_bytes < FLAT_BYTES, f"{memory.growth_bytes / MIB:.0f} MiB"
+
+
+def _curl(router: Router, path: str, *arguments: str) -> str:
+    """An answer's status, and how much there was of it."""
+    command = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"]
+    host, port = router.address
+    command += [*arguments, f"https://{host}:{port}{path}"]
+    return subprocess.run(command, capture_output=True, timeout=60, check=True, text=True).stdout
 
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load")
