@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
-
-from mitmproxy.proxy.server import ConnectionHandler
+from typing import TYPE_CHECKING, Final
 
 from route_addon.carry.account import Account
 from route_addon.carry.approach import Approach
 from route_addon.carry.caching import Caching
 from route_addon.carry.challenge import read_challenge
+from route_addon.carry.client_stream import ClientStream, Nobody
 from route_addon.carry.compress import Encoder, encode_pieces, make_encoder
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.faults import describe_fault
@@ -52,117 +51,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
-
-
-class ClientStream(Protocol):
-    """The client's side of one exchange."""
-
-    def send_continue(self) -> None:
-        """The content is wanted (RFC 9110 15.2.1), if the client waits for that word."""
-
-    def send_head(
-        self,
-        status: int,
-        reason: bytes | None,
-        fields: Fields,
-        length: int | None,
-        pieces: list[bytes],
-        is_end: bool,
-    ) -> None:
-        """Send the answer's head, and what there is of its content.
-
-        Args:
-            status: The status.
-            reason: The reason phrase where it is not the usual one.
-            fields: All fields but the framing's.
-            length: The content's length in bytes, ``CHUNKED`` when it is not known, None to say
-                nothing.
-            pieces: Content.
-            is_end: Whether the answer is whole with them.
-        """
-
-    def send_content(self, pieces: list[bytes], is_end: bool) -> None:
-        """Send more content."""
-
-    def cut(self) -> None:
-        """The answer cannot be finished: let the client see that it is not whole."""
-
-    def finish(self) -> None:
-        """The exchange is over; what still comes of the request's content is for nobody."""
-
-    def pause_content(self) -> None:
-        """Let the client wait with its content."""
-
-    def resume_content(self) -> None:
-        """Let it go on."""
-
-    def start_tunnel(
-        self,
-        fields: Fields,
-        connection: UpstreamConnection,
-        data: bytes,
-        make_tunnel: TunnelMaker,
-    ) -> None:
-        """Answer 101, and pass all that follows on, in both directions.
-
-        Args:
-            fields: The answer's fields.
-            connection: The upstream's side of the tunnel.
-            data: What the upstream has sent already.
-            make_tunnel: Makes the tunnel.
-        """
-
-    @property
-    def handler(self) -> ConnectionHandler:
-        """mitmproxy's handler of the client's connection."""
-
-
-class Nobody:
-    """The client's side of an exchange whose answer is for the store alone."""
-
-    def send_continue(self) -> None:
-        """Nobody waits."""
-
-    def send_head(
-        self,
-        status: int,
-        reason: bytes | None,
-        fields: Fields,
-        length: int | None,
-        pieces: list[bytes],
-        is_end: bool,
-    ) -> None:
-        """Nobody reads it."""
-
-    def send_content(self, pieces: list[bytes], is_end: bool) -> None:
-        """Nobody reads it."""
-
-    def cut(self) -> None:
-        """Nobody misses the rest."""
-
-    def finish(self) -> None:
-        """Nothing follows."""
-
-    def pause_content(self) -> None:
-        """There is none."""
-
-    def resume_content(self) -> None:
-        """There is none."""
-
-    def start_tunnel(
-        self,
-        fields: Fields,
-        connection: UpstreamConnection,
-        data: bytes,
-        make_tunnel: TunnelMaker,
-    ) -> None:
-        """A handshake is never answered from the store."""
-        raise AssertionError("a tunnel for nobody")
-
-    @property
-    def handler(self) -> ConnectionHandler:
-        """There is no connection, and nobody watches."""
-        raise AssertionError("a connection of nobody's")
 
 
 class Content(Enum):
@@ -542,12 +430,7 @@ class Exchange:
             sent = encoded.fields
             if encoded.coding is not None:
                 stored_length = None
-                if self.head.method == b"HEAD":
-                    length = None
-                else:
-                    length = CHUNKED
-                    self._encoder = make_encoder(encoded.coding)
-                    pieces = encode_pieces(self._encoder, pieces, is_end=is_end)
+                length, pieces = self._encode(encoded.coding, pieces, is_end)
         caching = self._caching
         if caching is not None:
             found = caching.judge(answer, sent, stored_length)
@@ -559,6 +442,15 @@ class Exchange:
             caching.receive_content(pieces, is_end)
         fields = answer_fields(status, sent, forward)
         self._send_answer(status, answer.reason, fields, length, pieces, is_end)
+
+    def _encode(
+        self, coding: str, pieces: list[bytes], is_end: bool
+    ) -> tuple[int | None, list[bytes]]:
+        """Compress the answer's content from here on: its length now, and what there is of it."""
+        if self.head.method == b"HEAD":
+            return None, pieces
+        self._encoder = make_encoder(coding)
+        return CHUNKED, encode_pieces(self._encoder, pieces, is_end=is_end)
 
     def _serve(self, found: Use) -> None:
         """Answer from the store."""

@@ -16,9 +16,10 @@ from mitmproxy.flow import Error
 from mitmproxy.hooks import Hook, UpdateHook
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
+from route_addon.carry.client_stream import ClientStream
 from route_addon.carry.deadlines import NEVER
 from route_addon.carry.evidence import amend_evidence, measure
-from route_addon.carry.exchange import ClientStream, Exchange
+from route_addon.carry.exchange import Exchange
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.firing import fire, fire_and_wait, trigger
 from route_addon.carry.mask import Masked

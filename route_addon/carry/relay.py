@@ -21,9 +21,10 @@ from route_addon.carry.caching import HttpCache
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.client_http1 import ClientHttp1
 from route_addon.carry.client_http2 import ClientHttp2
+from route_addon.carry.client_stream import ClientStream
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.evidence import describe_answer
-from route_addon.carry.exchange import ClientStream, Exchange
+from route_addon.carry.exchange import Exchange
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import read_peer
 from route_addon.carry.http1 import RawRequest

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from route_addon.carry.exchange import ClientStream, Exchange
+from route_addon.carry.client_stream import ClientStream
+from route_addon.carry.exchange import Exchange
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.guard import Guard
 from route_addon.carry.limits import WatchLimits

@@ -36,6 +36,7 @@ from mitmproxy.proxy.layers.websocket import WebsocketStartHook
 from mitmproxy.websocket import WebSocketData
 
 from route_addon.carry.challenge import read_challenge
+from route_addon.carry.client_stream import ClientStream
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.evidence import (
     ADDON,
@@ -46,7 +47,7 @@ from route_addon.carry.evidence import (
     keep_evidence,
     name_server,
 )
-from route_addon.carry.exchange import ClientStream, Content
+from route_addon.carry.exchange import Content
 from route_addon.carry.firing import fire, trigger, wait_for_resume
 from route_addon.carry.flow_exchange import FlowExchange, Step
 from route_addon.carry.flows import build_response

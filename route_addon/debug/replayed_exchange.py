@@ -5,7 +5,7 @@ import asyncio
 from mitmproxy import http
 from mitmproxy.proxy.server import ConnectionHandler
 
-from route_addon.carry.exchange import Nobody
+from route_addon.carry.client_stream import Nobody
 from route_addon.carry.relay import Relay
 from route_addon.carry.watch import Watch
 from route_addon.carry.watched_exchange import WatchedExchange
