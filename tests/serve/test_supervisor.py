@@ -110,7 +110,8 @@ def test_a_worker_that_fails_at_the_start() -> None:
     )
     status, out, errors = parent.end()
     assert status == 3
-    assert sorted(out.split("\n")) == ["", "start 0", "start 1"]
+    # The other may be ended before it has said anything.
+    assert sorted(out.split("\n")) in (["", "start 1"], ["", "start 0", "start 1"])
     assert "no luck\n" in errors
 
 
