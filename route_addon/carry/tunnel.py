@@ -7,18 +7,17 @@ is read only as fast as the other takes it, and TCP keep-alive notices a peer th
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Callable
 from typing import Final
 
 from route_addon.carry.deadlines import NEVER, Deadlines
 from route_addon.carry.faults import describe_fault
+from route_addon.carry.kernel import keep_alive
+from route_addon.carry.reading import BoundedProtocol
 from route_addon.carry.wire import Wire
 
 logger = logging.getLogger(__name__)
 
-_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-"""Seconds of silence before the first probe, seconds between probes, probes without an answer."""
 _HALF_CLOSED_S: Final = 60.0
 """How long one side may be silent after the other has ended: nobody answers it any more."""
 
@@ -49,12 +48,13 @@ class Tunnel:
         self._silence_s = silence_s
         self._time = asyncio.get_running_loop().time
         self._ended: set[str] = set()
+        self._open_sides = 2
         self._is_over = False
 
     def start(self, data: bytes) -> None:
         """Begin, with what the upstream has sent already."""
         for transport in (self.wire.transport, self.transport):
-            _keep_alive(transport)
+            keep_alive(transport)
         self._deadlines.add(self)
         self.touch()
         self.transport.set_protocol(_UpstreamSide(self))
@@ -124,10 +124,15 @@ class Tunnel:
         self.transport.abort()
         self.wire.abort()
 
-    def lose_side(self) -> None:
+    def lose_side(self, *, is_orderly: bool = False) -> None:
         """One side is gone. The other may still take what was sent before both had ended."""
-        if not self._is_over:
+        if is_orderly:
+            self.close()
+        elif not self._is_over:
             self.abort()
+        self._open_sides -= 1
+        if not self._open_sides:
+            self._deadlines.discard(self)
 
     def expire(self, now: float) -> None:
         """Silent for too long, or deaf to what was sent before the end."""
@@ -166,7 +171,7 @@ class _ClientSide:
         self._tunnel.abort()
 
 
-class _UpstreamSide(asyncio.Protocol):
+class _UpstreamSide(BoundedProtocol):
     """What the upstream sends, and whether it reads."""
 
     def __init__(self, tunnel: Tunnel) -> None:
@@ -180,7 +185,7 @@ class _UpstreamSide(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._guard(self._tunnel.close if exc is None else self._tunnel.lose_side)
+        self._guard(self._tunnel.lose_side, is_orderly=exc is None)
         if self._tunnel.on_upstream_lost is not None:
             self._guard(self._tunnel.on_upstream_lost)
 
@@ -197,15 +202,3 @@ class _UpstreamSide(asyncio.Protocol):
         except Exception as fault:
             logger.error("a tunnel failed: %s", describe_fault(fault))
             self._tunnel.abort()
-
-
-def _keep_alive(transport: asyncio.Transport) -> None:
-    """Let the kernel ask a silent peer whether it is still there."""
-    sock = transport.get_extra_info("socket")
-    if sock is None:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE.items():
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)

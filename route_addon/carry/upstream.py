@@ -9,13 +9,13 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
 from route_addon.carry.deadlines import NEVER, Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import AnswerReader, RawAnswer
 from route_addon.carry.http1_content import ContentReader, content_reader
-from route_addon.carry.reading import bound_reads
+from route_addon.carry.reading import BoundedProtocol
 from route_addon.core.errors import (
     BadAnswer,
     RouteError,
@@ -77,7 +77,7 @@ class Requester(Protocol):
         """A fault of our own: refuse the request, or cut the answer."""
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(BoundedProtocol):
     """One connection to a server, HTTP/1.1.
 
     Args:
@@ -167,9 +167,8 @@ class UpstreamConnection(asyncio.Protocol):
     # For asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        bound_reads(transport)
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self.opened_at = time.time()
 
     def data_received(self, data: bytes) -> None:
@@ -390,6 +389,9 @@ class Upstreams:
             except OSError as fault:
                 error = UpstreamRefused(type(fault).__name__)
             else:
+                if connection.is_lost:
+                    error = UpstreamReset()
+                    continue
                 self._deadlines.add(connection)
                 return connection
         raise error

@@ -8,11 +8,7 @@ connection is lost, so that its registry, hooks and UIs stay true.
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import socket
-import struct
-import termios
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -21,15 +17,13 @@ from mitmproxy.proxy.server import ConnectionHandler
 from OpenSSL import SSL
 
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.reading import bound_reads
+from route_addon.carry.kernel import count_unread, count_unsent, reset_at_close
+from route_addon.carry.reading import BoundedProtocol
 
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.001
 _MAX_RETRY_S = 0.1
-_LINGER_NOT = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time: closing resets the connection."""
-_INT = struct.Struct("i")
 _PLAINTEXT_BYTES = 64 * 1024
 _CIPHERTEXT_BYTES = 256 * 1024
 
@@ -56,7 +50,7 @@ class Receiver(Protocol):
         """A fault of our own: end the connection."""
 
 
-class Wire(asyncio.Protocol):
+class Wire(BoundedProtocol):
     """A client's transport.
 
     Args:
@@ -68,7 +62,6 @@ class Wire(asyncio.Protocol):
         self.handler = handler
         """mitmproxy's handler of the connection."""
         self._transport = transport
-        bound_reads(transport)
         self._old = transport.get_protocol()
         self._receiver: Receiver | None = None
         self._wants_pause = False
@@ -106,24 +99,17 @@ class Wire(asyncio.Protocol):
     @property
     def unsent_bytes(self) -> int:
         """How much has been written and has not reached the client: the kernel holds some, too."""
-        sock = self._transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return self.buffered_bytes
-        held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]
-        return self.buffered_bytes + held
+        return self.buffered_bytes + count_unsent(self._transport)
 
     @property
     def has_unread(self) -> bool:
         """Whether the client has sent what nobody has read yet."""
-        sock = self._transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return False
-        held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(_INT.size)))[0]
-        return held > 0
+        return count_unread(self._transport) > 0
 
     def write(self, data: bytes) -> None:
-        """Send bytes."""
-        self._transport.write(data)
+        """Send bytes; to nobody, once the connection is gone."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def write_eof(self) -> None:
         """Send the end; the client may go on sending."""
@@ -144,9 +130,7 @@ class Wire(asyncio.Protocol):
 
     def reset(self) -> None:
         """Close at once, and let the client see that it was no orderly end."""
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        reset_at_close(self._transport)
         self.abort()
 
     def pause_reading(self) -> None:

@@ -173,6 +173,22 @@ async def test_what_is_buffered_at_the_end() -> None:
     assert len(joined.deadlines) == 0
 
 
+@pytest.mark.parametrize("is_upstream_first", [True, False])
+async def test_both_sides_are_gone(is_upstream_first: bool) -> None:
+    """After the last of them, what was buffered or not, nobody waits any more."""
+    joined = Joined()
+    joined.wire.buffered = joined.transport.buffered = 1000
+    joined.client.receive_eof()
+    joined.upstream.eof_received()
+    sides = [lambda: joined.upstream.connection_lost(None), joined.client.lost]
+    first, second = sides if is_upstream_first else sides[::-1]
+    first()
+    assert len(joined.deadlines) == 1
+    second()
+    assert len(joined.deadlines) == 0
+    assert "abort" not in joined.wire.said + joined.transport.said
+
+
 async def test_silence() -> None:
     """Whatever moves renews the time; when it is past, both sides are closed."""
     joined = Joined(silence_s=10)

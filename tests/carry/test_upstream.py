@@ -409,6 +409,25 @@ async def test_connecting_takes_too_long(world: World, monkeypatch: pytest.Monke
     assert len(world.deadlines) == 0
 
 
+async def test_closed_before_it_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is gone by then has reset the connection, and nothing of it is kept."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def connect_slowly(*arguments: Any, **details: Any) -> Any:
+        connected = await connect(*arguments, **details)
+        await asyncio.sleep(0.05)
+        return connected
+
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    monkeypatch.setattr(loop, "create_connection", connect_slowly)
+    with pytest.raises(UpstreamReset):
+        await world.open(await world.serve(leave))
+    assert len(world.deadlines) == 0
+
+
 # --- time
 
 

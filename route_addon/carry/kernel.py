@@ -1,0 +1,62 @@
+"""What the kernel holds of a connection, and how it is told to treat it.
+
+One that is gone holds nothing, and to say something about it to the kernel is no fault.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
+from typing import Final
+
+_INT: Final = struct.Struct("i")
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing resets the connection."""
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence before the first probe, seconds between probes, probes without an answer."""
+
+
+def count_unsent(transport: asyncio.Transport) -> int:
+    """How many bytes it has that have not reached the peer."""
+    return _count(transport, termios.TIOCOUTQ)
+
+
+def count_unread(transport: asyncio.Transport) -> int:
+    """How many bytes have come that nobody has read yet."""
+    return _count(transport, termios.FIONREAD)
+
+
+def keep_alive(transport: asyncio.Transport) -> None:
+    """Let it ask a silent peer whether it is still there."""
+    _set(transport, socket.SOL_SOCKET, "SO_KEEPALIVE", 1)
+    for name, value in _KEEP_ALIVE.items():
+        _set(transport, socket.IPPROTO_TCP, name, value)
+
+
+def reset_at_close(transport: asyncio.Transport) -> None:
+    """Let the peer see that closing is no orderly end."""
+    _set(transport, socket.SOL_SOCKET, "SO_LINGER", _NO_LINGER)
+
+
+def _find_socket(transport: asyncio.Transport) -> socket.socket | None:
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    return sock if sock is not None and sock.fileno() >= 0 else None
+
+
+def _count(transport: asyncio.Transport, request: int) -> int:
+    sock = _find_socket(transport)
+    if sock is None:
+        return 0
+    held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(_INT.size)))[0]
+    return held
+
+
+def _set(transport: asyncio.Transport, level: int, name: str, value: int | bytes) -> None:
+    """Set an option, where the system has it."""
+    sock, option = _find_socket(transport), getattr(socket, name, None)
+    if sock is not None and option is not None:
+        # It may have been reset a moment ago.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(level, option, value)
