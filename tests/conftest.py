@@ -1,17 +1,30 @@
 """What all tests share: keys, made once."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import settings
 
 from route_addon.core.keys import Keys
+from route_addon.serve.loop import choose_loop
 from tests.keys import Pems, make_pems
 from tests.minting import KeyPair, key_pair, keys_in_force, write_keys
 
 # No test of ours asserts how long something takes.
 settings.register_profile("tests", settings.default, deadline=None)
 settings.load_profile("tests")
+
+_LOOPED = ("test_kernel", "test_metrics_exposition", "test_pools", "test_reading", "test_upstream")
+"""The modules of tests of what stands on a loop's transports: they run on each loop."""
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop under mitmproxy, and where it makes a difference that of workers, too."""
+    loops = {"asyncio": asyncio.new_event_loop}
+    return {**loops, "worker": choose_loop().make} if item.path.stem in _LOOPED else loops
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """``route-addon serve``: the router as a service, in one process or many."""
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -13,10 +14,13 @@ from route_addon.serve import check
 from route_addon.serve.arguments import PORT, Arguments, parse_arguments
 from route_addon.serve.cgroup import measure_room
 from route_addon.serve.lean import load_master, log_to_stderr
+from route_addon.serve.loop import choose_loop
 from route_addon.serve.metrics.parent import gather_metrics
 from route_addon.serve.supervisor import Supervisor
 from route_addon.serve.worker import run_worker
 from route_addon.start import refuse_start
+
+logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
         sockets = open_sockets(addresses)
     except ListenFault as fault:
         refuse_start(f"{fault}; name another by route_listen or --listen-port")
+    logger.info("workers run on %s", choose_loop().name)
     with (
         tempfile.TemporaryDirectory(prefix="route-addon-") as folder,
         gather_metrics(metrics, folder),

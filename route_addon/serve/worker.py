@@ -8,6 +8,7 @@ from route_addon.addon import RouteAddon
 from route_addon.config.workers import Worker
 from route_addon.serve.arguments import Arguments
 from route_addon.serve.lean import load_master
+from route_addon.serve.loop import choose_loop
 from route_addon.serve.supervisor import DRAIN, READY, RELOAD
 
 
@@ -28,7 +29,7 @@ def run_worker(
     Returns:
         The exit status.
     """
-    asyncio.run(_serve(arguments, sockets, worker, control))
+    asyncio.run(_serve(arguments, sockets, worker, control), loop_factory=choose_loop().make)
     return 0
 
 

@@ -3,13 +3,13 @@
 import dataclasses
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.certificates import make_certificate
-from tests.e2e.harness import ALICE, BOB, Command, Fleet, Router, check_secrets
+from tests.e2e.harness import ALICE, BOB, Command, Fleet, Router, check_secrets, unwatched
 from tests.e2e.process import close_confdir
 from tests.minting import KeyPair
 
@@ -20,11 +20,13 @@ class Carrier:
 
     name: str
     options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    start: Callable[..., Command] = Command
+    """Makes the command that starts it."""
 
 
 CARRIERS = (
     Carrier("relay watched", {"route_carrier": "relay", "flow_detail": 1}),
-    Carrier("relay unwatched", {"route_carrier": "relay", "flow_detail": 0}),
+    Carrier("relay unwatched", start=unwatched),
     Carrier("stock", {"route_carrier": "stock"}),
 )
 
@@ -133,9 +135,9 @@ def usual_options(installation: Mapping[str, object], carrier: Carrier) -> Mappi
 
 
 @pytest.fixture(scope="session")
-def router(usual_options: Mapping[str, object]) -> Iterator[Router]:
+def router(usual_options: Mapping[str, object], carrier: Carrier) -> Iterator[Router]:
     """The router that most tests share. Whatever they do, its log holds no token and no fault."""
-    with Router(Command(usual_options)) as router:
+    with Router(carrier.start(usual_options)) as router:
         yield router
     for line in router.log.splitlines():
         check_secrets(line.replace(ALICE, "").replace(BOB, "").encode())

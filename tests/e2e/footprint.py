@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from tests.e2e.fleet import Fleet
-from tests.e2e.process import Command, Router
+from tests.e2e.process import Command, Router, unwatched
 from tests.e2e.wire import wait_until
 
 MIB = 2**20
@@ -39,7 +39,8 @@ def relay_options(fleet: Fleet, key_options: Mapping[str, str], **options: objec
     }
     if ports:
         usual["route_ports"] = f"{usual['route_ports']},{ports}"
-    return Command({**usual, **options})
+    usual |= options
+    return unwatched(usual) if usual["route_watch"] == "never" else Command(usual)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,16 @@ from tests.e2e.client import (
     build_request,
 )
 from tests.e2e.fleet import ALICE, BOB, NOBODY, Fleet, Pod
-from tests.e2e.process import ROOT, SCRIPT, START_LINE, Command, Router, ServeCommand, record_flows
+from tests.e2e.process import (
+    ROOT,
+    SCRIPT,
+    START_LINE,
+    Command,
+    Router,
+    ServeCommand,
+    record_flows,
+    unwatched,
+)
 from tests.e2e.wire import PATIENCE_S, Answer, Field, Request, Wire, wait_until
 
 TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{64}")
@@ -58,6 +67,7 @@ __all__ = [
     "echo_websocket",
     "record_flows",
     "untouched",
+    "unwatched",
     "wait_until",
 ]
 

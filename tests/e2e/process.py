@@ -111,11 +111,25 @@ class ServeCommand(Command):
     def words(self) -> list[str]:
         """The command line."""
         words = [str(Path(sys.executable).with_name("route-addon")), "serve"]
+        if REMOTE_SCRIPT in self.scripts:
+            words = [sys.executable, "-m", "tests.e2e.served"]
         if self.port is not None:
             words += ["--listen-host", "127.0.0.1", "--listen-port", str(self.port)]
         for name, value in self.options.items():
             words += ["--set", f"{name}={value}"]
         return [*words, *self.arguments]
+
+
+def unwatched(options: Mapping[str, object], **details: Any) -> Command:
+    """How a relay that nobody watches is started: as a service, or where ``E2E_UNWATCHED`` says.
+
+    Args:
+        options: As ``Command`` takes them.
+        details: The rest of what it takes.
+    """
+    if os.environ.get("E2E_UNWATCHED", "serve") == "serve":
+        return ServeCommand({"route_workers": 1, **options}, **details)
+    return Command({"flow_detail": 0, **options}, **details)
 
 
 def _is_ours(name: str) -> bool:

@@ -321,7 +321,8 @@ def test_the_script_edited_while_it_runs(
     whole = script.read_text()
     impatient = tmp_path / "impatient.py"
     impatient.write_text("from mitmproxy.addons import script\nscript.ReloadInterval = 0.1\n")
-    with Router(Command(usual_options, scripts=(impatient, script))) as router:
+    options = {"flow_detail": 0, **usual_options}
+    with Router(Command(options, scripts=(impatient, script))) as router:
         _check_well(router, fleet)
         for text in ("def (", "raise RuntimeError", "import no_such_module", ""):
             _edit(router, script, text)

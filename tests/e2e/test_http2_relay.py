@@ -25,6 +25,7 @@ from tests.e2e.harness import (
     Request,
     Router,
     Wire,
+    unwatched,
     wait_until,
 )
 from tests.http2_frames import (
@@ -60,10 +61,12 @@ def options(
     }
 
 
-@pytest.fixture(scope="module", params=[1, 0], ids=["relay watched", "relay unwatched"])
+@pytest.fixture(
+    scope="module", params=[Command, unwatched], ids=["relay watched", "relay unwatched"]
+)
 def router(request: pytest.FixtureRequest, options: Mapping[str, object]) -> Iterator[Router]:
     """A relay, watched or not."""
-    with Router(Command({**options, "flow_detail": request.param})) as router:
+    with Router(request.param(options)) as router:
         yield router
     check_log(router)
 
@@ -73,7 +76,7 @@ def hasty(options: Mapping[str, object]) -> Iterator[Router]:
     """A relay that waits for nobody."""
     waits = ("head", "body", "send", "keepalive")
     times = {f"route_{name}_timeout": 1 for name in waits}
-    with Router(Command({**options, **times, "flow_detail": 0})) as router:
+    with Router(unwatched({**options, **times})) as router:
         yield router
     check_log(router)
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import pytest
 
 from route_addon.core.table import ROWS
+from tests.e2e.conftest import Carrier
 from tests.e2e.harness import (
     ALICE,
     ROOT,
     Backend,
-    Command,
     Fleet,
     Router,
     build_request,
@@ -234,7 +234,9 @@ def test_hop_by_hop_fields_stay_behind(router: Router, fleet: Fleet) -> None:
 
 
 @pytest.fixture(scope="module")
-def configured(usual_options: Mapping[str, object], shared_fleet: Fleet) -> Iterator[Router]:
+def configured(
+    usual_options: Mapping[str, object], carrier: Carrier, shared_fleet: Fleet
+) -> Iterator[Router]:
     """A router with the example configuration file, and a list of container ports."""
     port = shared_fleet.alice["pulseaudio_http"].port
     options = {
@@ -242,7 +244,7 @@ def configured(usual_options: Mapping[str, object], shared_fleet: Fleet) -> Iter
         "route_config": ROOT / "docs/examples/route.toml",
         "route_container_ports": f"1-3,{port}",
     }
-    with Router(Command(options)) as router:
+    with Router(carrier.start(options)) as router:
         yield router
 
 

@@ -67,6 +67,23 @@ def test_serves(router: Router, fleet: Fleet, tls_h2: ssl.SSLContext) -> None:
         assert client.ask().body == b"website"
 
 
+def test_uvloop(router: Router) -> None:
+    """Workers run on it, and the start says so."""
+    assert router.log.count("workers run on uvloop ") == 1
+
+
+def test_no_uvloop(
+    installation: Mapping[str, object], fleet: Fleet, tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """Where it cannot be imported they run on asyncio's own loop, and serve as well."""
+    (tmp_path / "uvloop.py").write_text("raise ImportError")
+    options = {**installation, "route_workers": 1}
+    with Router(ServeCommand(options, environment={"PYTHONPATH": str(tmp_path)})) as router:
+        assert "workers run on asyncio's own loop: there is no uvloop" in router.log
+        for context in (None, tls):
+            assert router.ask(build_request(), tls=context).body == b"website"
+
+
 def test_several_addresses(router: Router) -> None:
     """Each address of route_listen is listened at, of either family."""
     match = re.search(r"listens at 127\.0\.0\.1:(\d+) and \[?::1\]?:(\d+)", router.log)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from tests.e2e.conftest import Carrier
 from tests.e2e.harness import (
     ALICE,
     NOBODY,
     Backend,
-    Command,
     Fleet,
     Request,
     Router,
@@ -74,14 +74,14 @@ def test_all_refused_targets_look_alike(router: Router, fleet: Fleet) -> None:
 
 
 @pytest.fixture(scope="module")
-def strict(usual_options: Mapping[str, object]) -> Iterator[Router]:
+def strict(usual_options: Mapping[str, object], carrier: Carrier) -> Iterator[Router]:
     """A router on all addresses that allows no loopback, and denies more."""
     options = {
         **usual_options,
         "route_target_allow": "",
         "route_target_deny": "198.51.100.0/24,.internal",
     }
-    with Router(Command(options, arguments=("--listen-host", "0.0.0.0"))) as router:
+    with Router(carrier.start(options, arguments=("--listen-host", "0.0.0.0"))) as router:
         yield router
 
 

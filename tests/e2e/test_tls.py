@@ -32,6 +32,7 @@ from tests.e2e.harness import (
     Router,
     Wire,
     build_request,
+    unwatched,
     wait_until,
 )
 
@@ -135,9 +136,14 @@ def basic_options(shared_fleet: Fleet, key_options: Mapping[str, str]) -> Mappin
         **shared_fleet.options,
         **key_options,
         "route_trusted_proxies": "127.0.0.1/32,10.0.0.0/8",
-        # Nobody watches: what the wire does is the same, and the tests are done sooner.
-        "flow_detail": 0,
     }
+
+
+def make_command(options: Mapping[str, object], **details: Any) -> Command:
+    """Nobody watches: what the wire does is the same, and the tests are done sooner."""
+    if details or options.get("route_carrier") == "stock":
+        return Command({"flow_detail": 0, **options}, **details)
+    return unwatched(options)
 
 
 @pytest.fixture
@@ -146,9 +152,10 @@ def start(basic_options: Mapping[str, object]) -> Iterator[Callable[..., Router]
     with contextlib.ExitStack() as stack:
 
         def start(
-            *, scripts: tuple[Path, ...] = (SCRIPT,), has_remote: bool = False, **options: object
+            *, scripts: tuple[Path, ...] = (), has_remote: bool = False, **options: object
         ) -> Router:
-            command = Command({**basic_options, **options}, scripts=scripts)
+            details = {"scripts": scripts} if scripts else {}
+            command = make_command({**basic_options, **options}, **details)
             return stack.enter_context(Router(command, has_remote=has_remote))
 
         yield start
@@ -171,7 +178,7 @@ def tls_router(
         "route_certs": f"{folder / NAME}, {folder / OTHER}",
         "route_hsts": 600,
     }
-    with Router(Command(options)) as router:
+    with Router(make_command(options)) as router:
         yield router
 
 
