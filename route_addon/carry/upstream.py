@@ -362,39 +362,47 @@ class Upstreams:
 
         Raises:
             UpstreamRefused: None of them takes the connection.
+            UpstreamReset: It takes it, and is gone.
             UpstreamUntrusted: It shows a certificate that does not prove its name.
             UpstreamTimeout: Not in time.
         """
-        loop = asyncio.get_running_loop()
-        context = self.tls if key.scheme == b"https" else None
-        if context is None and key.scheme == b"https":
-            raise AssertionError("an https upstream without a TLS context")
         error: RouteError = UpstreamRefused()
         for address in addresses:
-            connection = UpstreamConnection(self, key._replace(address=str(address)))
             try:
-                async with asyncio.timeout(self.connect_timeout_s):
-                    await loop.create_connection(
-                        lambda made=connection: made,
-                        str(address),
-                        key.port,
-                        ssl=context,
-                        server_hostname=key.name if context is not None else None,
-                    )
-            except TimeoutError:
-                # Packets that are dropped in silence look like this.
-                error = UpstreamTimeout("connect; does a NetworkPolicy forbid it?")
-            except ssl.SSLCertVerificationError as fault:
-                error = UpstreamUntrusted(f"{key.name}: {fault.verify_message}")
-            except OSError as fault:
-                error = UpstreamRefused(type(fault).__name__)
+                connection = await self._connect(key._replace(address=str(address)))
+            except RouteError as fault:
+                error = fault
             else:
-                if connection.is_lost:
-                    error = UpstreamReset()
-                    continue
                 self._deadlines.add(connection)
                 return connection
         raise error
+
+    async def _connect(self, key: ServerKey) -> UpstreamConnection:
+        connection = UpstreamConnection(self, key)
+        context = self.tls if key.scheme == b"https" else None
+        if context is None and key.scheme == b"https":
+            raise AssertionError("an https upstream without a TLS context")
+        try:
+            async with asyncio.timeout(self.connect_timeout_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection,
+                    key.address,
+                    key.port,
+                    ssl=context,
+                    server_hostname=key.name if context is not None else None,
+                )
+        except TimeoutError:
+            # Packets that are dropped in silence look like this.
+            raise UpstreamTimeout("connect; does a NetworkPolicy forbid it?") from None
+        except ssl.SSLCertVerificationError as fault:
+            raise UpstreamUntrusted(f"{key.name}: {fault.verify_message}") from None
+        except ConnectionResetError:
+            raise UpstreamReset from None
+        except OSError as fault:
+            raise UpstreamRefused(type(fault).__name__) from None
+        if connection.is_lost:
+            raise UpstreamReset
+        return connection
 
     def put_back(self, connection: UpstreamConnection) -> None:
         """Let a connection rest."""
