@@ -199,8 +199,12 @@ class Router:
 
     @property
     def pid(self) -> int:
-        """The process."""
-        return self._process.pid
+        """The process that serves; of several workers the first."""
+        pid = self._process.pid
+        if isinstance(self.command, ServeCommand):
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            return int(children.split()[0])
+        return pid
 
     @property
     def address(self) -> tuple[str, int]:
