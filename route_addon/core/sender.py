@@ -118,7 +118,8 @@ class Memory:
         basis = (proxies, cookie, head.peer, head.version, head.authority)
         if sender is None or fields != self._fields or basis != self._basis:
             sender = Sender(head, proxies, cookie)
-            self._sender, self._fields, self._basis = sender, fields, basis
+            # A copy: fields that hold this memory would go only when cycles are looked for.
+            self._sender, self._fields, self._basis = sender, fields[:], basis
         return sender
 
 

@@ -1,8 +1,7 @@
 """What is known of field lines: exactly those, and not too many."""
 
-from route_addon.carry import http1_lines
 from route_addon.carry.http1 import RawRequest, RequestReader
-from route_addon.carry.http1_lines import MAX_LINES_BYTES, KnownLines
+from route_addon.carry.http1_lines import MAX_BYTES, MAX_LINES_BYTES, KnownLines
 from route_addon.core.messages import HTTP_10, HTTP_11
 
 
@@ -21,12 +20,26 @@ def test_few_lines_are_known() -> None:
     known.keep(b"x" * (MAX_LINES_BYTES + 1), 1)
     assert len(known) == 0
     known.keep(b"x" * MAX_LINES_BYTES, 1)
-    for number in range(2 * http1_lines._MAX_ENTRIES):
+    count = MAX_BYTES // 1000
+    for number in range(count):
         known.keep(b"%d" % number, number)
         assert known.find(b"0") == 0
-    assert len(known) == http1_lines._MAX_ENTRIES
+    assert count // 2 < len(known) < count
+    assert known.used_bytes <= MAX_BYTES
     assert known.find(b"1") is None
     assert known.find(b"x" * MAX_LINES_BYTES) is None
+
+
+def test_what_is_known_is_counted_with_all_that_it_takes() -> None:
+    """Lines in great number take more than their bytes; the same ones count once."""
+    known = KnownLines[int]()
+    for _ in range(2):
+        known.keep(b"A: b\r\n" * 95, 1)
+    assert 95 * 300 < known.used_bytes < 95 * 400
+    for number in range(3000):
+        known.keep(b"A: b\r\n" * 95 + b"%d" % number, number)
+    assert known.used_bytes <= MAX_BYTES
+    assert len(known) < 600
 
 
 def test_connections_share_what_they_know() -> None:

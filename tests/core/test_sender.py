@@ -1,5 +1,6 @@
 """Who sends a request, and what a connection remembers of that."""
 
+import gc
 import ipaddress
 
 import pytest
@@ -199,6 +200,21 @@ def test_fields_and_their_memory() -> None:
     sender = fields.memory.find(head, PROXIES, COOKIE)
     assert fields.memory.find(head, PROXIES, COOKIE) is sender
     assert RequestFields().memory is not fields.memory
+
+
+def test_fields_that_nobody_needs_any_more() -> None:
+    """They go at once, with their memory: heads come faster than cycles are looked for."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            fields = RequestFields([HOST])
+            head = make_head()._replace(fields=fields, memory=fields.memory)
+            fields.memory.find(head, PROXIES, COOKIE)
+            del fields, head
+        assert not gc.collect()
+    finally:
+        gc.enable()
 
 
 ROUTERS = [make_router(), make_router(cookie=b"other"), make_router(proxies=TrustedProxies(()))]
