@@ -111,6 +111,9 @@ class Relay:
         Returns:
             Why it must be closed, or None.
         """
+        if not client.peername:
+            # Reset before anybody could ask whose it was.
+            return "gone"
         port = client.sockname[1]
         if port not in self.own_ports:
             # All of them: a pod's address may be one of ours at which nobody has come yet.

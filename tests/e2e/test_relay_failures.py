@@ -381,6 +381,15 @@ def test_clients_that_vanish(router: Router, fleet: Fleet, server: RawServer) ->
     wait_until(lambda: not server.open_connections, "the server's connections are closed")
 
 
+def test_clients_that_are_gone_at_once(router: Router, fleet: Fleet) -> None:
+    """A connection that is reset before anybody has seen it is no fault, and leaves nothing."""
+    before = Footprint.measure(router)
+    for _ in range(100):
+        router.connect().reset()
+    wait_for_rest(router, before)
+    assert " failed" not in router.log.replace("TLS handshake failed", "")
+
+
 def test_a_pod_that_is_back(router: Router, fleet: Fleet) -> None:
     """It is reached at once, on the same client connection."""
     with router.connect() as client:
