@@ -10,9 +10,9 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from route_addon.carry.decompress import IDENTITY, compress, decompress
-from route_addon.carry.mask import Masked
+from route_addon.carry.mask import Masked, may_hold_secret
 from route_addon.carry.mask_json import hide_json, is_json
-from route_addon.carry.secret_names import is_secret_argument, names_secret
+from route_addon.carry.secret_names import is_secret_argument, is_secret_name, names_secret
 from route_addon.core.credentials import holds_token
 from route_addon.core.fields import field_values
 from route_addon.core.messages import Fields
@@ -76,6 +76,8 @@ def _unpack(content: bytes, coding: str) -> bytes | None:
 def _hide_named(masked: Masked, plain: bytes, fields: Fields, is_cut: bool) -> bytes | None:
     if not _is_text(plain, is_cut):
         return None
+    if not is_cut and not may_hold_secret(plain):
+        return plain
     if not is_cut and plain.count(b'"') <= _MOST_QUOTES and is_json(plain):
         return hide_json(masked, plain)
     is_form = _find(fields, b"content-type").partition(b";")[0].strip() == _FORM
@@ -101,8 +103,9 @@ def _hide_form(masked: Masked, plain: bytes) -> bytes:
 
 def _hide_argument(masked: Masked, argument: bytes) -> bytes:
     name, equals, value = argument.partition(b"=")
+    is_secret_by_name = is_secret_argument if equals else is_secret_name
     is_secret = (
-        is_secret_argument(unquote_plus(name.decode("utf-8", "replace")))
+        is_secret_by_name(unquote_plus(name.decode("utf-8", "replace")))
         or holds_token(value)
         or names_secret(value)
         # Without a name it is whatever it is.

@@ -1,10 +1,13 @@
 """Placeholders: what is hidden, what comes back, and that nothing else does."""
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from route_addon.carry.mask import Mask, Masked
+from route_addon.carry.mask import Mask, Masked, hide_tokens, may_hold_secret
+from route_addon.carry.secret_names import names_secret, replace_arguments
 from route_addon.core.credentials import replace_tokens
 from route_addon.core.tokens import has_token_shape
 from tests.minting import mint
@@ -222,6 +225,35 @@ def test_what_is_hidden_comes_back(name: bytes, parts: list[bytes]) -> None:
     target = masked.hide_target(b"/" + value)
     assert not holds_token(target)
     assert masked.reveal_text(target) == b"/" + value
+
+
+ODD = st.lists(
+    st.sampled_from(
+        [
+            *(TOKEN[:40], b"a" * 16, b"-" * 8, b"_" * 64, b".", b"%2e", b"%252E", b"%"),
+            *(b"jwt_token", b"code", b"STATE", b"Api-Key", b"password", b"&", b"?", b"%26", b" "),
+            *(b"=", b"%3d", b"%253D", b"\\u0063ode", b"co", b"de", "\u017ftate".encode(), b"x"),
+        ]
+    ),
+    max_size=12,
+).map(b"".join)
+
+
+@given(ODD)
+def test_quick_look_at_a_token(text: bytes) -> None:
+    """It spares the search nothing but what the search would not have found."""
+    assert hide_tokens(text, MASK.placeholder) == replace_tokens(text, MASK.placeholder)
+
+
+@given(ODD)
+def test_quick_look_at_a_text(text: bytes) -> None:
+    """What could hold no secret holds none, with as many escapes taken out as anywhere."""
+    if not may_hold_secret(text):
+        for _ in range(3):
+            assert replace_tokens(text, MASK.placeholder) == text
+            assert replace_arguments(text, MASK.placeholder) == text
+            assert not names_secret(text)
+            text = unquote_to_bytes(text)
 
 
 @given(

@@ -1,10 +1,13 @@
 """What a flow keeps of content."""
 
 import json
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from route_addon.carry import mask, mask_content
 from route_addon.carry.decompress import compress, decompress
 from route_addon.carry.mask import Mask, Masked
 from route_addon.carry.mask_content import hide_content, reveal_content
@@ -96,6 +99,37 @@ def hide(content: bytes, *fields: Field, is_strict: bool = True, is_cut: bool = 
 def test_where_pyos_is_spoken_to(content: bytes, fields: list[Field], expected: bytes) -> None:
     """Secrets are hidden by their names; what may hold one and cannot be read is not kept."""
     assert hide(content, *fields) == expected
+
+
+PART = st.sampled_from(
+    [
+        *("user", "Token", "pass", "word", "st", "ate", "code", "=", "?", "&", "%3d", "%253D"),
+        *("\u017ftate", "{", '"', ":", "\\", "u0063ode", "%63ode", TOKEN.decode(), "", "x"),
+    ]
+)
+TEXT = st.lists(PART, max_size=5).map("".join)
+TREE = st.recursive(
+    TEXT | st.integers(0, 9) | TEXT.map(lambda text: json.dumps({text: "x"})),
+    lambda tree: st.lists(tree, max_size=3) | st.dictionaries(TEXT, tree, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    TREE.map(json.dumps)
+    | TREE.map(lambda tree: json.dumps(tree, ensure_ascii=False))
+    | st.lists(st.tuples(TEXT, TEXT), min_size=1).map(urlencode)
+    | TEXT
+)
+def test_quick_look_spares_only_what_holds_no_secret(text: str) -> None:
+    """What is kept is the same where all is searched."""
+    for field in (JSON, FORM):
+        kept = hide(text.encode(), field)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mask_content, "may_hold_secret", lambda text: True)
+            patch.setattr(mask, "may_hold_secret", lambda text: True)
+            searched = hide(text.encode(), field)
+        assert kept == searched
 
 
 @pytest.mark.parametrize(
