@@ -108,6 +108,8 @@ class FlowExchange(Exchange):
             logger.error("a watched exchange failed: %s", describe_fault(fault))
             super().fail()
         if self._is_cut_meanwhile:
+            # Once: one asking may have begun within another.
+            self._is_cut_meanwhile = False
             await self._tell_error()
 
     def _go_on(self, step: Step) -> None:

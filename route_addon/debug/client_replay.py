@@ -12,7 +12,6 @@ from functools import partial
 from mitmproxy import addonmanager, ctx, hooks, http
 from mitmproxy.addons import clientplayback
 from mitmproxy.connection import ConnectionState
-from mitmproxy.flow import Flow
 from mitmproxy.options import Options
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.context import Context
@@ -158,11 +157,8 @@ class ReplayHandler(ConnectionHandler):
         await ctx.master.addons.trigger_event(hooks.UpdateHook([self._flow]))
 
     async def handle_hook(self, hook: StartHook) -> None:
-        """Ask all addons, and wait for whoever intercepts."""
-        await ctx.master.addons.handle_lifecycle(hook)
-        (data,) = hook.args()
-        if isinstance(data, Flow):
-            await data.wait_for_resume()
+        """No layer asks for one: the exchange fires its own."""
+        raise AssertionError("a hook of no layer's")
 
 
 def _is_upgrade(field: Field) -> bool:
