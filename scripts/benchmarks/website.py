@@ -96,7 +96,7 @@ def main() -> int:
         one, two = (f"http://127.0.0.1:{port}" for port in ports)
         off = {"route_http_cache": "none", "route_compress": "none"}
         relays = {
-            name: stack.enter_context(relay(flow_detail=0, **options))[0]
+            name: stack.enter_context(relay(**options))[0]
             for name, options in {
                 "off": {"route_website": one, **off},
                 "pool": {"route_website": f"{one},{two}", **off},

@@ -41,7 +41,7 @@ def run_kosoku(programs: Path) -> Iterator[Row]:
     for watch in ("never", "always"):
         with (
             run_echo(ALICE) as port,
-            relay(route_watch=watch, route_ports=f"ws_tcp_bridge={port}", flow_detail=0) as (
+            relay(route_watch=watch, route_ports=f"ws_tcp_bridge={port}") as (
                 router,
                 fleet,
             ),

@@ -35,7 +35,7 @@ def run_http_cache(programs: Path) -> Iterator[Row]:
             subprocess.Popen(
                 command, cwd=suite, env=environment, stdout=subprocess.DEVNULL
             ) as server,
-            relay(route_website=f"http://127.0.0.1:{origin}", flow_detail=0) as (router, _),
+            relay(route_website=f"http://127.0.0.1:{origin}") as (router, _),
         ):
             try:
                 wait_until(lambda: _is_open(origin), "the origin listens")

@@ -40,7 +40,11 @@ def relay_options(fleet: Fleet, key_options: Mapping[str, str], **options: objec
     if ports:
         usual["route_ports"] = f"{usual['route_ports']},{ports}"
     usual |= options
-    return unwatched(usual) if usual["route_watch"] == "never" else Command(usual)
+    return (
+        unwatched(usual)
+        if usual["route_watch"] == "never"
+        else Command({"flow_detail": 0, **usual})
+    )
 
 
 @contextlib.contextmanager
