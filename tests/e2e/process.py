@@ -1,12 +1,16 @@
 """Routers: real mitmproxy programs that run the script."""
 
+import contextlib
 import dataclasses
+import fcntl
 import itertools
 import os
 import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,6 +35,7 @@ START_LINE = "route_addon listens at"
 
 START_S = 30.0
 STOP_S = 10.0
+SETTLE_S = 1.0
 
 REMOTE_SCRIPT = Path(__file__).with_name("remote.py")
 
@@ -179,6 +184,7 @@ class Router:
         self._has_terminal = has_terminal
         self._has_remote = has_remote
         self._output = bytearray()
+        self._output_lock = threading.Lock()
 
     def __enter__(self) -> Self:
         self.start()
@@ -189,7 +195,14 @@ class Router:
 
     @property
     def log(self) -> str:
-        """All that it has printed."""
+        """All that it has printed, and is printing: a line may follow the answer it tells of."""
+        end = time.monotonic() + SETTLE_S
+        while self.is_running and _is_busy(self._process.pid) and time.monotonic() < end:
+            time.sleep(0.001)
+        self._read_what_is_there()
+        return self._printed()
+
+    def _printed(self) -> str:
         return _ESCAPES.sub("", self._output.decode("utf-8", "replace"))
 
     @property
@@ -227,14 +240,14 @@ class Router:
             self._process = self.command.start(stdin=its, stdout=its, stderr=its)
             os.close(its)
             self._terminal = own
-            stream: IO[bytes] = os.fdopen(own, "rb", buffering=0)
+            self._stream: IO[bytes] = os.fdopen(own, "rb", buffering=0)
         else:
             self._process = self.command.start(
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
             assert self._process.stdout is not None
-            stream = self._process.stdout
-        self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
+            self._stream = self._process.stdout
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
             if self._has_terminal:
@@ -280,7 +293,7 @@ class Router:
             AssertionError: It does not; with its log.
         """
         wait_until(
-            lambda: text in self.log or not self.is_running,
+            lambda: text in self._printed() or not self.is_running,
             f"the router prints {text!r}; it says:\n{self.log}",
             within_s,
         )
@@ -353,7 +366,7 @@ class Router:
     def _wait_for_address(self) -> None:
         address = re.compile(self.command.start_line + _ADDRESS)
         end = time.monotonic() + START_S
-        while (match := address.search(self.log)) is None or not self.log[match.end() :]:
+        while (match := address.search(log := self._printed())) is None or not log[match.end() :]:
             assert self.is_running, f"the router ended; it says:\n{self.log}"
             assert time.monotonic() < end, f"the router does not start; it says:\n{self.log}"
             time.sleep(0.02)
@@ -361,16 +374,46 @@ class Router:
         if self._has_remote:
             wait_until(self._has_listening_remote, "the remote script listens")
 
-    def _read(self, stream: IO[bytes]) -> None:
-        with stream:
-            while True:
-                try:
-                    data = os.read(stream.fileno(), 65536)
-                except OSError:  # a terminal whose program has ended (EIO)
-                    return
-                if not data:
-                    return
-                self._output += data
+    def _read(self) -> None:
+        readable = select.poll()
+        readable.register(self._stream, select.POLLIN)
+        while True:
+            [(_, events)] = readable.poll()
+            if not self._read_what_is_there() and not events & select.POLLIN:
+                break
+        with self._output_lock:
+            self._stream.close()
+
+    def _read_what_is_there(self) -> bool:
+        """Never waits.
+
+        Returns:
+            Whether there was anything.
+        """
+        with self._output_lock:
+            before = len(self._output)
+            while not self._stream.closed and (count := _readable_bytes(self._stream)):
+                self._output += os.read(self._stream.fileno(), count)
+            return len(self._output) > before
+
+
+def _readable_bytes(stream: IO[bytes]) -> int:
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(stream, termios.FIONREAD, b"\0" * 4))
+    except OSError:  # a terminal whose program has ended (EIO)
+        return 0
+    return int(count)
+
+
+def _is_busy(pid: int) -> bool:
+    """Whether a thread of a process, or of one that it started, has anything to do."""
+    with contextlib.suppress(OSError):  # it has ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            state = (task / "stat").read_bytes().rpartition(b") ")[2][:1]
+            children = (task / "children").read_text().split()
+            if state in b"RD" or any(_is_busy(int(child)) for child in children):
+                return True
+    return False
 
 
 def record_flows(recording: Path, backend: Backend, requests: Sequence[bytes]) -> None:
