@@ -16,6 +16,7 @@ from mitmproxy.proxy import layer, mode_specs, server_hooks
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.drain import Drain
 from route_addon.carry.faults import describe_fault
+from route_addon.carry.firing import fire_lightly
 from route_addon.carry.guard import Guard
 from route_addon.carry.log_readers import spare_log_events
 from route_addon.carry.log_records import hide_tokens_in_logs
@@ -85,6 +86,7 @@ class RouteAddon:
         """Register the options; a configuration that cannot be used ends the start."""
         hide_tokens_in_logs()
         spare_log_events()
+        fire_lightly(ctx.master.addons)
         try:
             register_options(loader, os.environ)
             check_host_options()

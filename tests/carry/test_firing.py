@@ -12,7 +12,7 @@ from mitmproxy.exceptions import AddonHalt, OptionsError
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.test import taddons
 
-from route_addon.carry.firing import fire, fire_and_wait
+from route_addon.carry.firing import fire, fire_and_wait, fire_lightly
 from route_addon.carry.guard import Guard
 from route_addon.carry.watch import Watch
 from tests.hosting import make_flow
@@ -183,6 +183,13 @@ async def test_addons_are_asked_as_by_mitmproxy(
     ours = await _note(host, chain, lambda: fire(HttpRequestHook, flow))
     assert ours == theirs
     assert len(theirs) > 1
+    assert _read(caplog.records) == logged
+    caplog.clear()
+    fire_lightly(host.master.addons)
+    lightly = await _note(
+        host, chain, lambda: host.master.addons.handle_lifecycle(HttpRequestHook(flow))
+    )
+    assert lightly == theirs
     assert _read(caplog.records) == logged
 
 
