@@ -14,10 +14,12 @@ from route_addon.debug.explain_commands import ExplainCommands
 from route_addon.debug.history import History
 from route_addon.debug.judge import Judge
 from route_addon.debug.loading import Loading
+from route_addon.debug.reader import Reader
 from route_addon.debug.record import Recorder
 from route_addon.debug.replay_commands import ReplayCommands
 from route_addon.debug.replayed_files import ReplayedFiles
 from route_addon.debug.saving import Saving
+from route_addon.debug.server_replay import ServerReplay
 from route_addon.debug.views.desktop_token import DesktopToken
 from route_addon.debug.views.explanation import ExplanationView
 from route_addon.debug.views.registration import Views
@@ -46,9 +48,10 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
     """
     guard = ctx.master.addons.get(Guard.name)
     route = RouteAddon(guard if isinstance(guard, Guard) else Guard(sockets), worker)
+    judge = Judge(lambda: route.router)
     return Composition(
         route,
-        Judge(lambda: route.router),
+        judge,
         Commands(route),
         ExplainCommands(lambda: route.router, route.watch.mask),
         ReplayCommands(lambda: route.router),
@@ -66,6 +69,8 @@ def build_addon(worker: Worker = ALONE, sockets: Sequence[socket] = ()) -> Compo
         Saving(),
         Observing(route),
         Loading(),
+        Reader(judge.fail),
         ReplayedFiles(lambda: route.router),
+        ServerReplay(lambda: route.router),
         ClientReplay(route.guard, route.watch, lambda: route.relay),
     )

@@ -71,14 +71,18 @@ class Judge:
             else:
                 self._report(flow, compare(flow, router))
         except Exception as fault:
-            self._exit_status.has_findings = True
+            self.fail()
             logger.error("judging failed: %s", describe_fault(fault))
+
+    def fail(self) -> None:
+        """Let ``mitmdump -nr`` end with status 1."""
+        self._exit_status.has_findings = True
 
     def _report(self, flow: http.HTTPFlow, comparison: Comparison) -> None:
         for line in comparison.lines(self._count):
             logger.info("%s", line)
         if comparison.verdict == DIFFERENT:
-            self._exit_status.has_findings = True
+            self.fail()
             flow.marked = _MARK
             flow.comment = comparison.describe()
 

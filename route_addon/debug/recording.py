@@ -48,13 +48,46 @@ def read_recording(path: str | Path) -> Iterator[tuple[int, http.HTTPFlow]]:
     try:
         # All of it by one descriptor: what is checked is what is read.
         with Path(path).expanduser().open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if file.peek(4).startswith(_HAR):
-                raise BadRecording(path, 0, "is a HAR file; a flow file is wanted, as -w writes it")
-            while file.tell() < size:
-                yield file.tell(), _read_flow(path, file, size)
+            yield from read_flows(path, file)
     except OSError as error:
         raise BadRecording(path, None, f"cannot be read ({error.strerror})") from None
+
+
+def read_flows(path: str | Path, file: BinaryIO) -> Iterator[tuple[int, http.HTTPFlow]]:
+    """The same of a file that is open, from its beginning.
+
+    Args:
+        path: What it is called.
+        file: The file.
+
+    Raises:
+        BadRecording: It holds anything but whole HTTP flows.
+        OSError: It cannot be read.
+    """
+    if not file.seekable():
+        raise BadRecording(path, None, "is no file; what a pipe brings is read by -r - alone")
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(4).startswith(_HAR):
+        raise BadRecording(path, 0, "is a HAR file; a flow file is wanted, as -w writes it")
+    file.seek(0)
+    while file.tell() < size:
+        yield file.tell(), _read_flow(path, file, size)
+
+
+def check_flows(path: str | Path, file: BinaryIO) -> None:
+    """Read a file that is open, and make nothing of it.
+
+    Args:
+        path: What it is called.
+        file: The file.
+
+    Raises:
+        BadRecording: It holds anything but whole HTTP flows.
+        OSError: It cannot be read.
+    """
+    for _ in read_flows(path, file):
+        pass
 
 
 def _read_flow(path: str | Path, file: BinaryIO, size: int) -> http.HTTPFlow:

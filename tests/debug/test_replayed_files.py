@@ -11,7 +11,8 @@ from mitmproxy.test import taddons, tflow
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.mask import Mask
-from route_addon.debug.replayed_files import ReplayedFiles, find_fault
+from route_addon.debug.replayed_files import ReplayedFiles
+from route_addon.debug.server_replay import find_fault
 from tests.core.heads import make_router
 from tests.hosting import answer, make_flow
 from tests.minting import mint

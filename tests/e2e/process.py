@@ -94,13 +94,13 @@ class Command:
             self.words(), cwd=ROOT, env=environment, start_new_session=True, **streams
         )
 
-    def run(self, within_s: float = START_S) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
-        process = self.start(
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    def run(
+        self, within_s: float = START_S, piped: bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end, with what is piped to it."""
+        process = self.start(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            out, err = process.communicate(timeout=within_s)
+            out, err = process.communicate(piped, timeout=within_s)
         finally:
             process.kill()
             process.wait()

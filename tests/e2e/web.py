@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from tests.e2e.wire import PATIENCE_S, wait_until
@@ -15,29 +16,53 @@ class Web:
 
     Args:
         port: Its port.
+        password: What whoever calls it takes for its password.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, password: str = PASSWORD) -> None:
+        self.port = port
+        self._password = password
 
     def call(self, method: str, path: str, data: object = None) -> Any:
         """Call it; what it answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
+        body = json.dumps(data).encode() if data else b""
+        status, text = self._ask(method, path, body, {"Content-Type": "application/json"})
+        assert status < 300, (method, path, status, text)
+        return json.loads(text) if text else None
+
+    def _ask(
+        self, method: str, path: str, body: bytes, fields: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         headers = {
-            "Authorization": f"Bearer {PASSWORD}",
-            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self._password}",
             # Tornado wants to see the same in both.
             "Cookie": "_mitmproxy_xsrf=abcd",
             "X-XSRFToken": "abcd",
+            **fields,
         }
         try:
-            connection.request(method, path, json.dumps(data) if data else None, headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            text = answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
-        assert answer.status < 300, (method, path, answer.status, text)
-        return json.loads(text) if text else None
+
+    def upload(self, name: str, content: bytes) -> tuple[int, str]:
+        """Open a file as its dialog does.
+
+        Args:
+            name: What it is called.
+            content: What is in it.
+
+        Returns:
+            The status and the text of its answer.
+        """
+        head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+        fields = {"Content-Type": "multipart/form-data; boundary=x"}
+        body = head.encode() + content + b"\r\n--x--\r\n"
+        status, text = self._ask("POST", "/flows/dump", body, fields)
+        return status, text.decode()
 
     def run(self, command: str, *arguments: str) -> object:
         """Run one of mitmproxy's commands; what it returns."""
