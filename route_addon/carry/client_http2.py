@@ -206,7 +206,7 @@ class ClientHttp2:
                 data, credit_bytes = event.data or b"", event.flow_controlled_length or 0
                 stream.receive(data, credit_bytes, is_end=event.stream_ended is not None)
             else:
-                stream.receive_trailers(self._session.fields)
+                stream.receive_trailers(self._session.section.fields)
         except Exception as fault:
             stream.fail(fault)
         else:
@@ -226,7 +226,7 @@ class ClientHttp2:
         if self.relay.is_draining:
             self._go_away(number)
         try:
-            stream.start(self._session.fields)
+            stream.start(self._session.section)
         except Exception as fault:
             stream.fail(fault)
 

@@ -1,28 +1,18 @@
-"""Field sections as HTTP/2 writes them (HPACK, RFC 7541), kept out of hyper-h2's sight.
-
-hyper-h2 answers a malformed field with the end of the whole connection, and its own checks
-cannot be told otherwise. So it is given a decoder and an encoder that show it none: it guards
-frames, streams and windows; ``http2_request`` judges fields, one stream at a time.
+"""Encodes field sections as HTTP/2 writes them (HPACK, RFC 7541), out of hyper-h2's sight.
 
 What we send is encoded without a memory: names of HPACK's static table by their number, all else
 as it is. That takes a tenth of the time of a full encoder, keeps no secret for a compression
 oracle to find, and no client can make us keep a table of the size that it likes. nginx does so.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from hpack import Decoder, HeaderTuple
 from hpack.hpack import encode_integer
 from hpack.table import HeaderTable
 
 from route_addon.core.framing import CHUNKED
 from route_addon.core.messages import Fields
-
-MAX_LIST_BYTES: Final = 64 * 1024
-"""The longest field section, as SETTINGS_MAX_HEADER_LIST_SIZE counts it, that is read at all:
-one that is longer ends the connection, because its table is lost (RFC 9113 10.5.1)."""
 
 _EMPTY_TABLE: Final = b"\x20"
 """A table size update to nothing (RFC 7541 6.3). Said once, at the first section, it is true for
@@ -35,19 +25,6 @@ _CONNECTION_FIELDS: Final = frozenset(
 
 _LONG: Final = 127
 _CACHED_NAME_BYTES: Final = 64
-
-
-class FieldDecoder(Decoder):
-    """Decodes field sections, shows hyper-h2 none of them, and keeps the last one."""
-
-    def __init__(self) -> None:
-        super().__init__(MAX_LIST_BYTES)
-        self.fields: Fields = ()
-        """The section decoded last; names and values are bytes."""
-
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
-        self.fields = list(super().decode(data, raw=True))
-        return ()
 
 
 class FieldEncoder:

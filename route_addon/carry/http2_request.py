@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from route_addon.carry.http1_parts import HeadLimits
+from route_addon.carry.http2_sections import Section
 from route_addon.carry.request_id import make_request_id
 from route_addon.core.errors import (
     BadField,
@@ -22,6 +23,7 @@ from route_addon.core.errors import (
 from route_addon.core.fields import check_values
 from route_addon.core.framing import UNTIL_END, content_length
 from route_addon.core.messages import HTTP_2, Fields, Peer, RequestHead
+from route_addon.core.sender import RequestFields
 
 LIMITS: Final = HeadLimits()
 
@@ -64,6 +66,9 @@ _COMMON_NAMES: Final = frozenset(
 
 _BLANK = b" \t"
 
+_SOUND_PATH = re.compile(rb"/[^\x00-\x08\x0a-\x1f\x7f]{0,1023}+")
+"""A ``:path`` in origin-form that meets no limit."""
+
 
 class Request(NamedTuple):
     """A request that is well-formed."""
@@ -71,6 +76,40 @@ class Request(NamedTuple):
     head: RequestHead
     expects_continue: bool
     """Whether the client waits to be told that its content is wanted (RFC 9110 10.1.1)."""
+
+
+def read_section(section: Section, peer: Peer, *, is_whole: bool) -> Request:
+    """Read a request, or only its path where all else of it has been read before.
+
+    Args:
+        section: Its field section.
+        peer: Who sent it: always the same with sections of one connection.
+        is_whole: Whether the stream ended with it.
+
+    Raises:
+        RouteError: What ``read_request`` raises.
+    """
+    known = section.known
+    if known is None or not is_whole:
+        return read_request(section.fields, peer, is_whole=is_whole)
+    if known.head is not None and _SOUND_PATH.fullmatch(section.path) is not None:
+        method, _, version, authority, fields, length, _, _, memory = known.head
+        head = RequestHead(
+            method,
+            section.path,
+            version,
+            authority,
+            fields,
+            length,
+            peer,
+            make_request_id(),
+            memory,
+        )
+        return Request(head, False)
+    request = read_request(section.fields, peer, is_whole=True)
+    if request.head.method != b"CONNECT":  # its path is not its target
+        known.head = request.head
+    return request
 
 
 def read_request(fields: Fields, peer: Peer, *, is_whole: bool) -> Request:
@@ -90,7 +129,8 @@ def read_request(fields: Fields, peer: Peer, *, is_whole: bool) -> Request:
         ExpectationFailed: An ``Expect`` other than ``100-continue`` (417).
         FieldsTooLarge: A field, their number or all of them together are (431).
     """
-    pseudo, regular = _part(fields)
+    pseudo, parted = _part(fields)
+    regular = RequestFields(parted)
     _check_size(fields, regular, pseudo.get(b":path", b""))
     lengths, expectations = _check_fields(regular)
     check_values(fields)
@@ -111,6 +151,7 @@ def read_request(fields: Fields, peer: Peer, *, is_whole: bool) -> Request:
         UNTIL_END if length is None else length,
         peer,
         make_request_id(),
+        regular.memory,
     )
     return Request(head, bool(expectations) and not is_whole)
 

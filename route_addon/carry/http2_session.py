@@ -1,6 +1,6 @@
 """hyper-h2 as the relay uses it: frames in, events out, and what is to be written.
 
-It guards frames, the states of streams, and windows, and it sees no field (``http2_fields``).
+It guards frames, the states of streams, and windows, and it sees no field (``http2_sections``).
 Three things are done behind its back, because it would end the connection or say too much: a
 stream too many, content of a stream that we have reset, and a GOAWAY after which streams go on.
 """
@@ -14,7 +14,7 @@ from h2.events import Event
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame, WindowUpdateFrame
 
-from route_addon.carry.http2_fields import FieldDecoder, FieldEncoder
+from route_addon.carry.http2_fields import FieldEncoder
 from route_addon.carry.http2_frames import (
     MAX_FRAME_BYTES,
     PREFACE,
@@ -23,7 +23,7 @@ from route_addon.carry.http2_frames import (
     Kind,
 )
 from route_addon.carry.http2_request import LIMITS
-from route_addon.core.messages import Fields
+from route_addon.carry.http2_sections import FieldDecoder, Section
 
 MAX_STREAMS: Final = 100
 """At once (RFC 9113 6.5.2 asks for 100 at least; nginx has 128)."""
@@ -63,9 +63,9 @@ class Session:
         """About how much is to be written."""
 
     @property
-    def fields(self) -> Fields:
-        """The fields of the request or the trailers that came last."""
-        return self._decoder.fields
+    def section(self) -> Section:
+        """The field section of the request or the trailers that came last."""
+        return self._decoder.section
 
     @property
     def last_number(self) -> int:

@@ -18,7 +18,8 @@ from route_addon.carry.exchange import Exchange
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http2_content import Intake
 from route_addon.carry.http2_fields import build_block
-from route_addon.carry.http2_request import blank_head, check_trailers, read_request
+from route_addon.carry.http2_request import blank_head, check_trailers, read_section
+from route_addon.carry.http2_sections import Section
 from route_addon.carry.tunnel import TunnelMaker
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.core.errors import RequestTimeout, RouteError
@@ -86,13 +87,13 @@ class Http2Stream:
 
     # From the connection.
 
-    def start(self, fields: Fields) -> None:
+    def start(self, section: Section) -> None:
         """The request's fields have arrived."""
         relay, peer, is_whole = self._client.relay, self._client.peer, self._intake.is_whole
         try:
-            head, self._expects_continue = read_request(fields, peer, is_whole=is_whole)
+            head, self._expects_continue = read_section(section, peer, is_whole=is_whole)
         except RouteError as error:
-            self._exchange = relay.make_exchange(self, blank_head(fields, peer))
+            self._exchange = relay.make_exchange(self, blank_head(section.fields, peer))
             self._refuse(error)
             return
         self._intake = Intake(head.length, is_whole=is_whole)
