@@ -1,4 +1,4 @@
-"""How much is read from a connection at once."""
+"""How much is read from a connection at once, and how little waits to be written to another."""
 
 import asyncio
 from typing import Final
@@ -9,6 +9,14 @@ it at once, uvloop 250 KB, for each of however many clients that read slowly."""
 
 _room: Final = memoryview(bytearray(READ_BYTES))
 """What is read at the moment; by nobody else, since it is taken out before a loop goes on."""
+
+
+def hold_little(transport: asyncio.Transport) -> None:
+    """Let whoever writes wait as soon as the kernel, which holds megabytes itself, takes no more.
+
+    By default a loop holds 64 KiB before it says so, and what comes upon that.
+    """
+    transport.set_write_buffer_limits(0)
 
 
 class BoundedProtocol(asyncio.BufferedProtocol):

@@ -15,7 +15,7 @@ from route_addon.carry.deadlines import NEVER, Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import AnswerReader, RawAnswer
 from route_addon.carry.http1_content import ContentReader, content_reader
-from route_addon.carry.reading import BoundedProtocol
+from route_addon.carry.reading import BoundedProtocol, hold_little
 from route_addon.core.errors import (
     BadAnswer,
     RouteError,
@@ -169,6 +169,7 @@ class UpstreamConnection(BoundedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        hold_little(self._transport)
         self.opened_at = time.time()
 
     def data_received(self, data: bytes) -> None:

@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.kernel import count_unread, count_unsent, reset_at_close
-from route_addon.carry.reading import BoundedProtocol
+from route_addon.carry.reading import BoundedProtocol, hold_little
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Wire(BoundedProtocol):
         self._is_lost = False
         self._has_ended = False
         self.is_taken_over = False
+        hold_little(transport)
         # From here on the relay has deadlines of its own.
         handler.timeout_watchdog.timeout = 10**9
 

@@ -96,7 +96,7 @@ def _attack(router: Router, name: str, attack: tuple[str, ...]) -> Row:
         f"{most} held at most, {left} at the end; others within {worst_s * 1000:.0f} ms; "
         f"{grown / MIB:+.0f} MiB"
     )
-    is_good = worst_s < 1 and not left and grown < 40 * MIB
+    is_good = worst_s < 1 and not left and grown < 25 * MIB
     return Row("slowhttptest", f"{name} x {CONNECTIONS}", result, is_good)
 
 

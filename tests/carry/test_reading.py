@@ -1,8 +1,9 @@
-"""How much is read at once."""
+"""How much is read at once, and how little waits to be written."""
 
 import asyncio
+from typing import cast
 
-from route_addon.carry.reading import READ_BYTES, BoundedProtocol
+from route_addon.carry.reading import READ_BYTES, BoundedProtocol, hold_little
 
 
 class Reader(BoundedProtocol):
@@ -32,3 +33,38 @@ async def test_reads_are_bounded() -> None:
         await asyncio.wait_for(reader.ended.wait(), 10)
     assert sum(reader.sizes) == 20 * READ_BYTES
     assert max(reader.sizes) <= READ_BYTES
+
+
+class Writer(asyncio.Protocol):
+    """Writes portion by portion until it is told to wait."""
+
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+        self.held_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        hold_little(self.transport)
+        asyncio.get_running_loop().call_soon(self._write)
+
+    def pause_writing(self) -> None:
+        self.held_bytes = self.transport.get_write_buffer_size()
+        self.waits.set()
+
+    def _write(self) -> None:
+        if not self.waits.is_set():
+            self.transport.write(bytes(READ_BYTES))
+            asyncio.get_running_loop().call_soon(self._write)
+
+
+async def test_little_is_held() -> None:
+    """Of what nobody reads no more than a portion stays with us, by either loop."""
+    loop = asyncio.get_running_loop()
+    writer = Writer()
+    server = await loop.create_server(lambda: writer, "127.0.0.1", 0)
+    async with server:
+        _, client = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1)
+        await asyncio.wait_for(writer.waits.wait(), 10)
+        writer.transport.abort()
+        client.transport.abort()
+    assert 0 < writer.held_bytes <= READ_BYTES

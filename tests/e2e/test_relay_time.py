@@ -363,7 +363,7 @@ def test_slow_attacks(attack: tuple[str, ...], router: Router, fleet: Fleet) -> 
             worst = max(worst, time.monotonic() - began)
             time.sleep(0.05)
     assert worst < 1
-    assert memory.growth_bytes < 40 * MIB
+    assert memory.growth_bytes < 20 * MIB
     wait_for_rest(router, before)
 
 
