@@ -33,8 +33,9 @@ _HOST_OPTIONS: dict[str, object] = {
 }
 """mitmproxy's own options that a public gateway needs otherwise; what the user sets stays."""
 
-_HOST_ADDONS = ("disableh2c",)
-"""mitmproxy's own addons that change requests; it would take Connection away with the Upgrade."""
+_HOST_ADDONS = ("disableh2c", "onboarding")
+"""mitmproxy's own addons that change requests or answer them: the one would take Connection away
+with the Upgrade; the other looks at each request in a task, to find that its option is off."""
 
 
 def register_options(loader: addonmanager.Loader, environment: Mapping[str, str]) -> None:
@@ -79,7 +80,8 @@ def remove_host_addons() -> None:
     """
     for name in _HOST_ADDONS:
         addon = ctx.master.addons.get(name)
-        if addon is not None:
+        is_wanted = name in ctx.options and getattr(ctx.options, name)
+        if addon is not None and not is_wanted:
             ctx.master.addons.remove(addon)
 
 

@@ -24,6 +24,7 @@ from route_addon.start import (
     option_values,
     refuse_start,
     register_options,
+    remove_host_addons,
     spare_collector,
 )
 from tests.hosting import make_host
@@ -205,6 +206,18 @@ def test_columns_of_mitmweb(host: Any, theirs: list[str] | None) -> None:
         host.options.update(web_columns=theirs)
     _register(host)
     assert host.options.web_columns == (theirs or ["path", "method", "status", "comment", "time"])
+
+
+@pytest.mark.parametrize("is_wanted", [False, True])
+def test_host_addons(host: Any, is_wanted: bool) -> None:
+    """Those that would change what passes go, unless the user has asked for them; others stay."""
+    if is_wanted:
+        host.options.update(onboarding=True)
+    _register(host)
+    before = set(host.master.addons.lookup)
+    remove_host_addons()
+    gone = before - set(host.master.addons.lookup)
+    assert gone == ({"disableh2c"} if is_wanted else {"disableh2c", "onboarding"})
 
 
 def test_is_set(host: Any) -> None:
