@@ -16,7 +16,8 @@ def hold_little(transport: asyncio.Transport) -> None:
 
     By default a loop holds 64 KiB before it says so, and what comes upon that.
     """
-    transport.set_write_buffer_limits(0)
+    # Under TLS a mark of 0 counts as passed with nothing held: it would never be free again.
+    transport.set_write_buffer_limits(1)
 
 
 class BoundedProtocol(asyncio.BufferedProtocol):
