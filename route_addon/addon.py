@@ -220,6 +220,23 @@ class RouteAddon:
             logger.error("responseheaders failed: %s", describe_fault(fault))
             flow.kill()
 
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Note the end of a flow that mitmproxy's layers carried."""
+        self._end(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """Note the failure of one."""
+        self._end(flow)
+
+    def _end(self, flow: http.HTTPFlow) -> None:
+        if self.relay is not None or not flow.live:
+            return
+        try:
+            self.stock.end(flow)
+        except Exception as fault:
+            # Nothing is forwarded here: the flow only says less.
+            logger.error("the end of a flow was not noted: %s", describe_fault(fault))
+
     def drain(self) -> None:
         """Begin to end the service, and the program once nobody is left whom it serves.
 

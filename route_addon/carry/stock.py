@@ -14,15 +14,21 @@ from http import HTTPStatus
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, http
+from mitmproxy import flow as flow_module
+from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, _http1, _http2
 
 from route_addon.carry.certificates import Certificates
 from route_addon.carry.challenge import read_challenge
 from route_addon.carry.evidence import (
+    MARK_CUT,
+    MARK_UPSTREAM,
+    ROUTE,
     UPSTREAM,
     amend_evidence,
     describe_answer,
+    measure,
     write_evidence,
 )
 from route_addon.carry.flows import build_response, check_head, read_head
@@ -33,7 +39,7 @@ from route_addon.carry.resolve import Resolver, check_pod_address, resolve_pod
 from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.credentials import redact
-from route_addon.core.errors import BadAnswer, LengthRequired, RouteError
+from route_addon.core.errors import BadAnswer, BadGateway, LengthRequired, RouteError
 from route_addon.core.fields import connection_options, field_values
 from route_addon.core.framing import UNTIL_END
 from route_addon.core.locations import POD
@@ -56,6 +62,8 @@ _RSA_THREADS = 2
 _BODILESS_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 _CLOSING = frozenset({400, 413, 414, 431, 500, 501, 505})
 """After these, where the next request on an HTTP/1 connection begins is not certain."""
+_RESET = "reset by client"
+"""What mitmproxy says of an HTTP/2 stream that its client has ended."""
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -109,6 +117,23 @@ class Stock:
         response.headers = http.Headers([*sent, *framing])
         response.stream = response.status_code != SWITCHING_PROTOCOLS
         amend_evidence(flow, answered_by=UPSTREAM)
+
+    def end(self, flow: http.HTTPFlow) -> None:
+        """Note how long a flow took, and that its upstream failed, if so.
+
+        mitmproxy answers for one that does, by a page of its own that no flow shows.
+        """
+        amend_evidence(flow, timings=measure(flow, time.time()))
+        if flow.error is None or flow.response is not None or _has_left(flow):
+            return
+        is_connected = flow.server_conn.timestamp_tcp_setup is not None
+        error = BadGateway("no whole answer came" if is_connected else "nobody is there")
+        amend_evidence(
+            flow, answered_by=ROUTE, status=error.status, slug=error.slug, detail=error.detail
+        )
+        if flow.marked == MARK_CUT:
+            flow.marked = MARK_UPSTREAM
+        logger.warning("%s", flow.comment)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -194,6 +219,14 @@ def hide_tokens(flow: http.HTTPFlow) -> None:
     data = flow.request.data
     data.path = redact(data.path)
     data.headers = http.Headers([(name, redact(value)) for name, value in data.headers.fields])
+
+
+def _has_left(flow: http.HTTPFlow) -> bool:
+    """Whether the client has gone, or somebody has killed the flow."""
+    error, client = flow.error, flow.client_conn
+    assert error is not None
+    is_killed = error.msg == flow_module.Error.KILLED_MESSAGE
+    return is_killed or not client.state & ConnectionState.CAN_WRITE or _RESET in error.msg
 
 
 def _refuse_answer(response: http.Response, answer: Respond) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mitmproxy import command, exceptions, types
+from mitmproxy import command, exceptions
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.relay import Relay
@@ -10,7 +10,9 @@ from route_addon.config.describe import location_rows, text_table
 from route_addon.core.pools import PoolState
 from route_addon.core.router import Router
 from route_addon.core.targets import parse_target_host
+from route_addon.debug.offers import Offer
 from route_addon.debug.readable import make_readable
+from route_addon.debug.replay import show
 
 
 class Commands:
@@ -51,11 +53,15 @@ class Commands:
         return f"{count} answers forgotten"
 
     @command.command("route.forget")
-    @command.argument("target", type=types.Choice("route.targets"))
+    @command.argument("target", type=Offer("route.targets"))
     def forget(self, target: str) -> str:
         """Drop the cached tokens of a target, so that each is verified at its next request."""
         host = parse_target_host(target.encode("utf-8", "replace"))
         count = self._in_force().targets.forget(host or target)
+        if not count:
+            raise exceptions.CommandError(
+                f"no token of {show(target)} is in the cache; route.targets says whose are"
+            )
         return f"{count} tokens forgotten"
 
     @command.command("route.targets")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from mitmproxy import command, exceptions, flow, http, types
+from mitmproxy import command, exceptions, flow, http
 
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.mask import Mask
@@ -12,6 +12,7 @@ from route_addon.debug.dry_run import METHODS, read_request
 from route_addon.debug.explaining import read_case
 from route_addon.debug.explanation_text import build_explanation
 from route_addon.debug.history import forget_typed
+from route_addon.debug.offers import Offer
 from route_addon.debug.readable import make_readable
 from route_addon.debug.token_text import build_token_text
 
@@ -45,7 +46,7 @@ class ExplainCommands:
         return make_readable(text)
 
     @command.command("route.decide")
-    @command.argument("method", type=types.Choice("route.decide.methods"))
+    @command.argument("method", type=Offer("route.decide.methods"))
     def decide(self, method: str, url: str, *headers: str) -> Sequence[str]:
         """What would become of a request, now. Headers are written as "Name: value", in quotes.
         Nothing is sent and nothing is kept."""
@@ -58,7 +59,7 @@ class ExplainCommands:
 
     @command.command("route.decide.methods")
     def methods(self) -> Sequence[str]:
-        """The methods that route.decide can be asked about."""
+        """Methods to ask route.decide about; it takes any other, too."""
         return METHODS
 
     @command.command("route.token.inspect")
