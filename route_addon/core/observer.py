@@ -26,9 +26,9 @@ class Traffic(Protocol):
     """Whether one side was lost before both had ended."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Report:
-    """What is known of one request."""
+    """What is known of one request. Without slots: what is usual stands in the class."""
 
     head: RequestHead
     """As the client sent it: with its tokens. Of a head that could not be read only the peer and

@@ -118,14 +118,10 @@ class Observing:
             return
         old, self._log = self._log, None
         if settings.format != "off":
-            from route_addon.serve.access_log.lines import Shown
             from route_addon.serve.access_log.log import AccessLog
 
-            shows_target = settings.shows_target
             try:
-                self._log = AccessLog(
-                    settings, lambda: Shown(relay.router.rules.proxies, shows_target)
-                )
+                self._log = AccessLog(settings, lambda: relay.router.rules.proxies)
             except OSError as error:
                 self._log = old
                 raise BadOption(

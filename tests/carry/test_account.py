@@ -60,7 +60,7 @@ def test_an_answer_of_the_upstream() -> None:
     account.forward_answer(206, [(b"Cache-Status", b"theirs")], [b"ab", b"c"], is_cached=False)
     account.send([b"de"])
     account.end(7)
-    report = account.report
+    report = account
     assert notebook.told == [("begin", report), ("end", report)]
     assert (report.status, report.sent_bytes, report.received_bytes) == (206, 5, 7)
     assert report.decision is decision
@@ -76,14 +76,14 @@ def test_what_the_cache_says() -> None:
     account, _, _ = open_account()
     fields = [(b"Cache-Status", b"theirs"), (b"Cache-Status", b"ours; hit")]
     account.forward_answer(200, fields, [], is_cached=True)
-    assert account.report.http_cache == b"ours; hit"
+    assert account.http_cache == b"ours; hit"
 
 
 def test_a_cache_that_says_nothing() -> None:
     """Then nothing is noted."""
     account, _, _ = open_account()
     account.forward_answer(200, [], [], is_cached=True)
-    assert account.report.http_cache == b""
+    assert account.http_cache == b""
 
 
 def test_a_refusal() -> None:
@@ -97,22 +97,22 @@ def test_a_refusal() -> None:
         account.decide(answer, is_token_new=False)
         account.respond(answer, [answer.body])
         account.end(0)
-        assert account.report.slug == slug
-        assert account.report.status == answer.status
-        assert account.report.sent_bytes == len(answer.body)
-        assert account.report.answer is answer
+        assert account.slug == slug
+        assert account.status == answer.status
+        assert account.sent_bytes == len(answer.body)
+        assert account.answer is answer
 
 
 def test_a_client_that_has_gone() -> None:
     """Before the answer it is 499; after its head the status stays what was sent."""
     account, _, _ = open_account()
     account.lose(3)
-    assert (account.report.status, account.report.is_cut) == (CLIENT_CLOSED, True)
-    assert account.report.received_bytes == 3
+    assert (account.status, account.is_cut) == (CLIENT_CLOSED, True)
+    assert account.received_bytes == 3
     account, _, _ = open_account()
     account.forward_answer(200, [], [b"part"], is_cached=False)
     account.lose(0)
-    assert (account.report.status, account.report.is_cut) == (200, True)
+    assert (account.status, account.is_cut) == (200, True)
 
 
 def test_an_answer_that_is_cut() -> None:
@@ -120,12 +120,12 @@ def test_an_answer_that_is_cut() -> None:
     account, _, _ = open_account()
     account.forward_answer(200, [], [b"part"], is_cached=False)
     account.cut(UpstreamReset(), 0)
-    assert (account.report.slug, account.report.is_cut) == ("upstream_reset", True)
+    assert (account.slug, account.is_cut) == ("upstream_reset", True)
     head = make_head()
     account = Account(Notebook(), head)
     account.respond(ROUTER.refuse(head, NotFound()), [])
     account.cut(InternalError(), 0)
-    assert account.report.slug == "not_found"
+    assert account.slug == "not_found"
 
 
 def test_it_ends_once() -> None:
@@ -134,7 +134,7 @@ def test_it_ends_once() -> None:
     account.end(1)
     account.lose(2)
     assert notebook.words == ["begin", "end"]
-    assert (account.report.received_bytes, account.report.is_cut) == (1, False)
+    assert (account.received_bytes, account.is_cut) == (1, False)
 
 
 def test_a_token_that_was_verified() -> None:
@@ -142,7 +142,7 @@ def test_a_token_that_was_verified() -> None:
     account, _, decision = open_account()
     account.decide(decision, is_token_new=True)
     account.decide(decision, is_token_new=False)
-    assert not account.report.is_token_cached
+    assert not account.is_token_cached
 
 
 def test_a_tunnel() -> None:
@@ -151,11 +151,11 @@ def test_a_tunnel() -> None:
     tunnel = FakeTunnel()
     account.open_tunnel(cast(Tunnel, tunnel))
     assert notebook.words == ["begin", "switch"]
-    assert account.report.status == 101
-    assert account.report.tunnel is tunnel
+    assert account.status == 101
+    assert account.tunnel is tunnel
     tunnel.client_bytes, tunnel.upstream_bytes, tunnel.is_cut = 5, 9, True
     tunnel.on_upstream_lost()
     assert notebook.words == ["begin", "switch", "end"]
     assert tunnel.lost == ["lost"]
-    report = account.report
+    report = account
     assert (report.received_bytes, report.sent_bytes, report.is_cut) == (5, 9, True)

@@ -10,12 +10,14 @@ import select
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from route_addon.core.credentials import redact
+from route_addon.core.fields import Spellings
 from route_addon.core.forwarded import ForwardedFields, TrustedProxies
-from route_addon.core.messages import RequestHead
+from route_addon.core.messages import Forward, RequestHead
 from route_addon.core.observer import Report
 
 MAX_LINE_BYTES: Final = select.PIPE_BUF
@@ -24,6 +26,8 @@ _SHOWN_BYTES: Final = 1024
 _SHORT_BYTES: Final = 96
 """How much is shown of what a client says: usually, and where the line would be too long."""
 _METHOD_BYTES: Final = 32
+_REMEMBERED_BYTES: Final = 192
+"""Of one text: a user agent, a page, a target."""
 _SHOWN_FIELDS: Final = frozenset({b"referer", b"user-agent", b"x-forwarded-for"})
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 """What nginx escapes: control bytes, quotes, backslashes, all that is not ASCII."""
@@ -42,15 +46,18 @@ class Shown(NamedTuple):
     """Whether to tell the server that a request was sent to, which may be a user's pod."""
 
 
-class Said(NamedTuple):
-    """What the client said, fit to be shown."""
+_SAID: Final = ("client", "method", "target", "version", "referer", "user_agent")
+"""What the client said."""
+_WORDS: Final = {True: "true", False: "false", None: "null"}
 
-    client: str
-    method: str | None
-    target: str | None
-    version: str | None
-    referer: str | None
-    user_agent: str | None
+
+def _find_shown(name: bytes) -> bytes:
+    """Which of the fields that are shown this is; empty for all others."""
+    lower = name.lower()
+    return lower if lower in _SHOWN_FIELDS else b""
+
+
+_shown_fields = Spellings(_find_shown)
 
 
 def build_json(report: Report, event: Event, shown: Shown) -> bytes:
@@ -66,85 +73,126 @@ def build_combined(report: Report, event: Event, shown: Shown) -> bytes:
 
 
 def _dump(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
-    said = read_said(report, shown.proxies, max_bytes)
-    facts = {"time": _iso(_moment(report)), "event": event, **said._asdict()}
-    facts |= _facts(report)
+    """All facts, in one template of parts that are remembered: every request pays for this."""
+    head, decision, tunnel, began = report.head, report.decision, report.tunnel, report.began
+    client, referer, user_agent = _find_said(head, shown.proxies)
+    source = upstream = location = None
+    if decision is not None and decision.location is not None:
+        location = decision.location.location
+    if isinstance(decision, Forward):
+        upstream, source = decision.upstream, decision.token_source
+    if decision is None:
+        # It could not be read: what the head says is ours.
+        request, fields = _UNREAD
+    else:
+        show = _show_request if len(head.target) <= _REMEMBERED_BYTES else _show_long_request
+        request = show(head.method, head.target, head.version, max_bytes)
+        is_short = len(referer or b"") + len(user_agent or b"") <= _REMEMBERED_BYTES
+        fields = (_show_fields if is_short else _show_long_fields)(referer, user_agent, max_bytes)
+    line = (
+        f'{{"time": "{_iso(_moment(report))}", "event": "{event}", "client": {_quote(client)}, '
+        f"{request}, {fields}, "
+        f"{_show_outcome(report.status, report.slug, location, upstream)}, "
+        f'"request_id": {_quote(report.request_id.decode("ascii", "replace"))}, '
+        f"{_show_token(source, report.is_token_cached)}, "
+        f'"http_cache": {_text(report.http_cache.decode("ascii", "replace") or None)}, '
+        f'"received_bytes": {tunnel.client_bytes if tunnel else report.received_bytes}, '
+        f'"sent_bytes": {tunnel.upstream_bytes if tunnel else report.sent_bytes}, '
+        f'"cut": {_WORDS[report.is_cut]}, "reached_s": {_since(began, report.reached)}, '
+        f'"first_byte_s": {_since(began, report.first_byte)}, '
+        f'"duration_s": {_since(began, report.ended)}'
+    )
     if shown.target:
-        facts["server"] = _server(report)
-    # json leaves DEL as it is.
-    return json.dumps(facts).replace("\x7f", "\\u007f").encode("ascii") + b"\n"
+        line += f', "server": {_text(_server(report))}'
+    return (line + "}\n").encode("ascii")
 
 
 def _combine(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
-    said = read_said(report, shown.proxies, max_bytes)
-    request = " ".join((said.method or "-", said.target or "-", said.version or "-"))
-    quoted = [f'"{_escape(text or "-")}"' for text in (request, said.referer, said.user_agent)]
-    facts = {"event": event, **_facts(report)}
+    facts = json.loads(_dump(report, event, shown, max_bytes))
+    client, method, target, version, referer, user_agent = (facts.pop(name) for name in _SAID)
+    request = " ".join((method or "-", target or "-", version or "-"))
+    quoted = [f'"{_escape(text or "-")}"' for text in (request, referer, user_agent)]
     status, sent = facts.pop("status"), facts.pop("sent_bytes")
-    if shown.target:
-        facts["server"] = _server(report)
+    del facts["time"]
     pairs = [f"{name}={_word(value)}" for name, value in facts.items()]
     stamp = _nginx_time(int(_moment(report)))
-    first = f"{said.client} - - [{stamp}] {quoted[0]} {status or 0:03} {sent}"
+    first = f"{client} - - [{stamp}] {quoted[0]} {status or 0:03} {sent}"
     return " ".join((first, *quoted[1:], *pairs)).encode("ascii") + b"\n"
 
 
-def _facts(report: Report) -> dict[str, object]:
-    """What we know of a request, besides what the client said."""
-    location, forward, began = report.location, report.forward, report.began
-    tunnel = report.tunnel
-    return {
-        "status": report.status or None,
-        "slug": report.slug or None,
-        "location": location.location if location is not None else None,
-        "upstream": forward.upstream if forward is not None else None,
-        "request_id": report.request_id.decode("ascii", "replace"),
-        "token_source": report.token_source,
-        "token_cached": report.is_token_cached if report.token_source else None,
-        "http_cache": report.http_cache.decode("ascii", "replace") or None,
-        "received_bytes": tunnel.client_bytes if tunnel else report.received_bytes,
-        "sent_bytes": tunnel.upstream_bytes if tunnel else report.sent_bytes,
-        "cut": report.is_cut,
-        "reached_s": _since(began, report.reached),
-        "first_byte_s": _since(began, report.first_byte),
-        "duration_s": _since(began, report.ended),
-    }
+def _quote(text: str) -> str:
+    # JSON leaves DEL as it is.
+    return encode_basestring_ascii(text).replace("\x7f", "\\u007f")
 
 
-def read_said(report: Report, proxies: TrustedProxies, max_bytes: int) -> Said:
-    """What the client said: without tokens, and cut.
+def _text(text: str | None) -> str:
+    return "null" if text is None else _quote(text)
+
+
+def _find_said(
+    head: RequestHead, proxies: TrustedProxies
+) -> tuple[str, bytes | None, bytes | None]:
+    """The client's address, and the first Referer and User-Agent.
 
     Args:
-        report: The request's.
+        head: The request's head.
         proxies: Whose word on the client's address counts.
-        max_bytes: How much of one text is shown.
     """
-    head = report.head
-    fields = _find_fields(head)
-    chain = tuple(fields.get(b"x-forwarded-for", ()))
-    client = proxies.resolve(head.peer, b"", ForwardedFields(chain=chain)).client
-    if report.decision is None:
-        # It could not be read: what the head says is ours.
-        return Said(client, None, None, None, None, None)
-    return Said(
-        client,
-        head.method[:_METHOD_BYTES].decode("ascii", "backslashreplace"),
-        _show(head.target, max_bytes),
-        head.version.decode("ascii"),
-        *(
-            _show(fields[name][0], max_bytes) if name in fields else None
-            for name in (b"referer", b"user-agent")
-        ),
+    referer: bytes | None = None
+    user_agent: bytes | None = None
+    chain: list[bytes] = []
+    for name, value in head.fields:
+        if shown := _shown_fields[name]:
+            if shown == b"x-forwarded-for":
+                chain.append(value)
+            elif shown == b"referer":
+                referer = value if referer is None else referer
+            elif user_agent is None:
+                user_agent = value
+    if not chain:
+        return head.peer.address, referer, user_agent
+    said = ForwardedFields(chain=tuple(chain))
+    return proxies.resolve(head.peer, b"", said).client, referer, user_agent
+
+
+def _show_long_request(method: bytes, target: bytes, version: bytes, max_bytes: int) -> str:
+    """What a request's first line says."""
+    shown_method = method[:_METHOD_BYTES].decode("ascii", "backslashreplace")
+    return (
+        f'"method": {_quote(shown_method)}, "target": {_quote(_show(target, max_bytes))}, '
+        f'"version": {_quote(version.decode("ascii"))}'
     )
 
 
-def _find_fields(head: RequestHead) -> dict[bytes, list[bytes]]:
-    found: dict[bytes, list[bytes]] = {}
-    for name, value in head.fields:
-        lower = name.lower()
-        if lower in _SHOWN_FIELDS:
-            found.setdefault(lower, []).append(value)
-    return found
+def _show_long_fields(referer: bytes | None, user_agent: bytes | None, max_bytes: int) -> str:
+    """What its fields say."""
+    shown = (None if one is None else _show(one, max_bytes) for one in (referer, user_agent))
+    return '"referer": {}, "user_agent": {}'.format(*map(_text, shown))
+
+
+@lru_cache(maxsize=1024)
+def _show_outcome(status: int, slug: str, location: str | None, upstream: str | None) -> str:
+    """What became of it."""
+    return (
+        f'"status": {status or "null"}, "slug": {_text(slug or None)}, '
+        f'"location": {_text(location)}, "upstream": {_text(upstream)}'
+    )
+
+
+@lru_cache(maxsize=16)
+def _show_token(source: str | None, is_cached: bool) -> str:
+    """What opened the way."""
+    cached = _WORDS[is_cached if source else None]
+    return f'"token_source": {_text(source)}, "token_cached": {cached}'
+
+
+# What is short is remembered: a token is longer.
+_show_request = lru_cache(maxsize=1024)(_show_long_request)
+_show_fields = lru_cache(maxsize=1024)(_show_long_fields)
+_UNREAD: Final = (
+    '"method": null, "target": null, "version": null',
+    '"referer": null, "user_agent": null',
+)
 
 
 def _show(text: bytes, max_bytes: int) -> str:
@@ -186,12 +234,13 @@ def _moment(report: Report) -> float:
     return report.time + (last - report.began)
 
 
-def _since(began: float, moment: float | None) -> float | None:
-    return None if moment is None else round(moment - began, 6)
+def _since(began: float, moment: float | None) -> str:
+    return "null" if moment is None else f"{moment - began:.6f}"
 
 
 def _iso(moment: float) -> str:
-    return f"{_iso_second(int(moment))}.{int(moment % 1 * 1000):03}Z"
+    second = int(moment)
+    return f"{_iso_second(second)}.{int((moment - second) * 1000):03}Z"
 
 
 @lru_cache(maxsize=4)

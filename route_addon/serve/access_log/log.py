@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from route_addon.config.settings import AccessLogSettings
+from route_addon.core.forwarded import TrustedProxies
 from route_addon.core.observer import Report
 from route_addon.serve.access_log.lines import BUILDERS, Event, Shown
 from route_addon.serve.access_log.sinks import open_sink
@@ -19,15 +20,16 @@ class AccessLog:
 
     Args:
         settings: The format, and where lines go.
-        shown: What lines are made with.
+        proxies: Those whose word on a client's address counts at the moment.
 
     Raises:
         OSError: The file cannot be opened.
     """
 
-    def __init__(self, settings: AccessLogSettings, shown: Callable[[], Shown]) -> None:
+    def __init__(self, settings: AccessLogSettings, proxies: Callable[[], TrustedProxies]) -> None:
         self._build = BUILDERS[settings.format]
-        self._shown = shown
+        self._proxies = proxies
+        self._shown = Shown(proxies(), settings.shows_target)
         self._loop = asyncio.get_running_loop()
         # What is said of standard output goes nowhere when that is closed, and may end mitmdump.
         tell = self._warn if settings.path else lambda sentence: None
@@ -49,7 +51,10 @@ class AccessLog:
         self.writer.close()
 
     def _write(self, report: Report, event: Event) -> None:
-        self.writer.write(self._build(report, event, self._shown()))
+        proxies = self._proxies()
+        if proxies is not self._shown.proxies:
+            self._shown = self._shown._replace(proxies=proxies)
+        self.writer.write(self._build(report, event, self._shown))
 
     def _warn(self, sentence: str) -> None:
         """Log it in the loop: mitmproxy's log may end whoever writes to it."""

@@ -90,7 +90,8 @@ class Tally:
             location = self.locations[name] = LocationTally()
         location.received_bytes += report.received_bytes
         location.sent_bytes += report.sent_bytes
-        location.cuts += report.is_cut
+        if report.is_cut:
+            location.cuts += 1
         began, first_byte, ended = report.began, report.first_byte, report.ended
         if first_byte is not None:
             location.first_bytes.add(first_byte - began)
