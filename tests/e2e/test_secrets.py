@@ -100,6 +100,12 @@ class Traffic:
         self.told.append(self._make())
         return self.told[-1]
 
+    def token_shaped(self) -> bytes:
+        """What looks like a token, and is no longer than the reason of a close may be."""
+        self.refused.append(b"eyJ%b.%b.%b" % (self._make()[:14], self._make()[:8], self._make()))
+        self.refused[-1] += self._make()[:20]
+        return self.refused[-1]
+
     @staticmethod
     def _make() -> bytes:
         return secrets.token_urlsafe(33).encode()
@@ -125,6 +131,7 @@ class Traffic:
             (b"/API/a", [(b"ABCAuthorization", secret()), (b"X-API-Key", secret())]),
             (b"/API/a", [(b"ABCDESKTOPUSERCERT", secret()), (b"X-Auth-Token", secret())]),
             (b"/API/a", [(b"Authorization", b"Basic " + base64.b64encode(secret()))]),
+            (b"/API/a", [(b"Proxy-Authorization", b"Basic " + self.lost())]),
             (b"/oauth/a?code=%b&state=%b" % (secret(), secret()), []),
             (b"/API/a?password=%b&secret=%b" % (secret(), secret()), []),
             (nested % secret(), []),
@@ -175,6 +182,8 @@ class Traffic:
             "user": "plain-to-see",
             "password": secret().decode(),
             "more": [{"VncPassword": secret().decode(), "jwt_user_token": token().decode()}],
+            "jwt_user": secret().decode(),
+            "api_key": secret().decode(),
             "url": f"https://idp/?state={secret().decode()}",
             "text": json.dumps({"secretkey": secret().decode()}),
         }
@@ -276,6 +285,7 @@ def play(traffic: Traffic, router: Router, tls: ssl.SSLContext, tls_h2: ssl.SSLC
         for target, fields in (*traffic.heads(), *traffic.refusals()):
             small = [(name.lower(), value) for name, value in fields]
             _keep(traffic, http2.ask(target, *small))
+        _keep(traffic, http2.read_answer(http2.start(authority=traffic.bad_token())))
         for target, fields, pieces in traffic.bodies():
             small = [(name.lower(), value) for name, value in fields]
             stream = http2.start(target, *small, method=b"POST", ends=False)
@@ -284,6 +294,7 @@ def play(traffic: Traffic, router: Router, tls: ssl.SSLContext, tls_h2: ssl.SSLC
             http2.send(stream, b"", ends=True)
             _keep(traffic, http2.read_answer(stream))
     _open_websockets(traffic, router)
+    _cut_websockets(traffic, router)
 
 
 def _keep(traffic: Traffic, answer: Any) -> None:
@@ -310,6 +321,17 @@ def _open_websockets(traffic: Traffic, router: Router) -> None:
                 traffic.received += message if isinstance(message, bytes) else message.encode()
 
 
+def _cut_websockets(traffic: Traffic, router: Router) -> None:
+    """A message of which the beginning alone is kept, and a reason that should hold no token."""
+    target = f"/websockify?{traffic._in_path().decode()}"
+    with router.open_websocket(target) as websocket:
+        websocket.send(b"x" * (KEPT_BYTES - 200) + traffic.echoed())
+        received = websocket.recv()
+        assert isinstance(received, bytes)
+        traffic.received += received
+        websocket.close(1000, traffic.token_shaped().decode())
+
+
 def _port(traffic: Traffic) -> int:
     port: int = traffic.fleet.alice["xterm"].port
     return port
@@ -323,6 +345,7 @@ class Left:
         log: All that it printed.
         live: The messages of WebSockets as who looks on sees them.
         recording: The file of ``-w``.
+        redacted: The file of ``route_record``.
         har: The file of ``hardump``.
         exports: The files of ``export.file``.
     """
@@ -333,6 +356,7 @@ class Left:
         log: bytes,
         live: bytes,
         recording: Path,
+        redacted: Path,
         har: Path,
         exports: Path,
     ) -> None:
@@ -341,6 +365,7 @@ class Left:
         self.log = log
         self.live = live
         self.recording = recording.read_bytes()
+        self.redacted = redacted.read_bytes()
         self.har = har.read_bytes()
         self.exports = b"\n".join(path.read_bytes() for path in sorted(exports.iterdir()))
         with recording.open("rb") as file:
@@ -413,6 +438,8 @@ def left(
         "certs": f"*={certificate}",
         "route_trusted_proxies": "127.0.0.1/32",
         "route_watch_body_bytes": KEPT_BYTES,
+        "route_websocket_history_bytes": KEPT_BYTES,
+        "route_record": folder / "redacted",
         "hardump": folder / "har",
         "termlog_verbosity": "debug",
         "flow_detail": 4,
@@ -422,7 +449,7 @@ def left(
     router = Router(Command(options, arguments=("-w", str(folder / "flows"))), has_remote=True)
     with router:
         play(traffic, router, tls, tls_h2)
-        wait_until(lambda: router.log.count("WebSocket connection closed") == 4, "all have ended")
+        wait_until(lambda: router.log.count("WebSocket connection closed") == 5, "all have ended")
         told = router.run_inside(f"folder = {str(exports)!r}" + EXPORT)
         assert "Error" not in told, told
         live = bytes.fromhex(told)
@@ -431,7 +458,8 @@ def left(
     assert "failed:" not in router.log
     missing = set(traffic.sent) - set(Search(traffic.sent).find(wire))
     assert not missing, "a secret did not reach its back end"
-    yield Left(traffic, bytes(router._output), live, folder / "flows", folder / "har", exports)
+    files = (folder / name for name in ("flows", "redacted", "har", "exports"))
+    yield Left(traffic, bytes(router._output), live, *files)
 
 
 def test_all_forms_are_found() -> None:
@@ -452,6 +480,7 @@ def test_all_forms_are_found() -> None:
     [
         pytest.param(lambda left: left.log, id="printed"),
         pytest.param(lambda left: left.recording, id="-w"),
+        pytest.param(lambda left: left.redacted, id="route_record"),
         pytest.param(lambda left: left.decoded, id="contents"),
         pytest.param(lambda left: left.har, id="HAR"),
         pytest.param(lambda left: left.har_strings, id="HAR decoded"),
@@ -469,15 +498,15 @@ def test_no_secret_is_left(read: Callable[[Left], bytes], left: Left) -> None:
 def test_payloads_are_seen_and_not_kept(left: Left) -> None:
     """What was typed into a WebSocket is seen by who looks on, but for tokens; it is in no file."""
     typed = Search([left.traffic.typed])
-    for kept in (left.recording, left.har, left.har_strings, left.exports):
+    for kept in (left.recording, left.redacted, left.har, left.har_strings, left.exports):
         assert typed.find(kept) == {}
     assert typed.find(left.live)
     assert left.search.find(left.live) == {}
-    assert left.live.count(PLACEHOLDER) == 16
+    assert left.live.count(PLACEHOLDER) == 17
     websockets = [flow for flow in left.flows if getattr(flow, "websocket", None)]
-    assert len(websockets) == 4
-    for flow in websockets:
-        assert flow.metadata["route"]["websocket"]["messages"] == 6
+    seen = [flow.metadata["route"]["websocket"] for flow in websockets]
+    assert [one["messages"] for one in seen] == [6, 6, 6, 6, 2]
+    assert [one["cut"] for one in seen] == [0, 0, 0, 0, 2]
 
 
 def test_clients_got_their_secrets(left: Left) -> None:

@@ -26,9 +26,14 @@ class Web:
     def call(self, method: str, path: str, data: object = None) -> Any:
         """Call it; what it answers."""
         body = json.dumps(data).encode() if data else b""
+        text = self.read(path, method, body)
+        return json.loads(text) if text else None
+
+    def read(self, path: str, method: str = "GET", body: bytes = b"") -> bytes:
+        """What is there, byte for byte."""
         status, text = self._ask(method, path, body, {"Content-Type": "application/json"})
         assert status < 300, (method, path, status, text)
-        return json.loads(text) if text else None
+        return text
 
     def _ask(
         self, method: str, path: str, body: bytes, fields: Mapping[str, str]
