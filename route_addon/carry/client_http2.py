@@ -168,7 +168,9 @@ class ClientHttp2:
             ProtocolError: A fault of the connection.
         """
         self.patience.count_frame(frame)
-        if frame.kind == Kind.GOAWAY:
+        if frame.kind == Kind.HEADERS and self._session.receive_known(frame):
+            self._begin(frame.stream, is_whole=True)
+        elif frame.kind == Kind.GOAWAY:
             # It promises to ask for nothing more; hyper-h2 would send no more answers.
             self._is_closing = True
         elif frame.kind <= Kind.CONTINUATION:  # RFC 9113 5.5: an unknown type is ignored

@@ -19,10 +19,12 @@ MAX_FRAME_BYTES: Final = 16 * 1024
 MAX_BLOCK_BYTES: Final = 64 * 1024
 """The longest field section before END_HEADERS, compressed. Its end may never come."""
 
-_HEAD_BYTES: Final = 9
+HEAD_BYTES: Final = 9
 
 END_STREAM: Final = 0x1
-_END_HEADERS: Final = 0x4
+END_HEADERS: Final = 0x4
+PADDED: Final = 0x8
+PRIORITY: Final = 0x20
 
 
 class Kind(IntEnum):
@@ -67,7 +69,7 @@ class Frame(NamedTuple):
     @property
     def payload_bytes(self) -> int:
         """The length of what follows the head."""
-        return len(self.data) - _HEAD_BYTES
+        return len(self.data) - HEAD_BYTES
 
 
 class FrameReader:
@@ -101,13 +103,13 @@ class FrameReader:
             data = self._read_preface(data)
         frames: list[Frame] = []
         start, end = 0, len(data)
-        while end - start >= _HEAD_BYTES:
+        while end - start >= HEAD_BYTES:
             length = int.from_bytes(data[start : start + 3])
             kind, flags = data[start + 3], data[start + 4]
             stream = int.from_bytes(data[start + 5 : start + 9]) & 0x7FFFFFFF
             # Before its end has come: what is refused is not waited for.
             self._check(kind, stream, length)
-            stop = start + _HEAD_BYTES + length
+            stop = start + HEAD_BYTES + length
             if stop > end:
                 break
             self._follow(kind, flags, stream, length)
@@ -139,6 +141,6 @@ class FrameReader:
     def _follow(self, kind: int, flags: int, stream: int, length: int) -> None:
         self._is_first = False
         if kind == Kind.HEADERS or kind == Kind.CONTINUATION:
-            is_end = flags & _END_HEADERS
+            is_end = flags & END_HEADERS
             self._block_stream = 0 if is_end else stream
             self._block_bytes = 0 if is_end else self._block_bytes + length

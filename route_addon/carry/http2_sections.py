@@ -101,20 +101,31 @@ class FieldDecoder(Decoder):
         super().__init__(MAX_LIST_BYTES)
         self.header_table = self._table = _Table()
         self._known: dict[bytes, Known] = {}
+        self._parted: _Parted | None = None
         self.section = Section(())
         """The section decoded last."""
 
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
-        parted = _part(data)
+    def recall(self, data: bytes) -> bool:
+        """Take a section that is known, but for its path.
+
+        Returns:
+            Whether it is one: the table is as it was then.
+        """
+        self._parted = parted = _part(data)
         known = self._known.get(parted.around) if parted is not None else None
-        if parted is not None and known is not None:
-            fields = [*known.before, (b":path", parted.path), *known.after]
-            self.section = Section(fields, parted.path, known)
-        else:
-            self.section = self._decode_anew(data, parted)
+        if parted is None or known is None:
+            return False
+        fields = [*known.before, (b":path", parted.path), *known.after]
+        self.section = Section(fields, parted.path, known)
+        return True
+
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+        if not self.recall(data):
+            self.section = self._decode_anew(data)
         return ()
 
-    def _decode_anew(self, data: bytes, parted: _Parted | None) -> Section:
+    def _decode_anew(self, data: bytes) -> Section:
+        parted = self._parted
         self._table.has_grown = False
         fields: list[Field] = list(super().decode(data, raw=True))
         if self._table.has_grown or _RESIZES.match(data) is not None:

@@ -8,7 +8,6 @@ stream too many, content of a stream that we have reset, and a GOAWAY after whic
 from typing import Final
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event
 from h2.settings import SettingCodes, Settings
@@ -24,6 +23,7 @@ from route_addon.carry.http2_frames import (
 )
 from route_addon.carry.http2_request import LIMITS
 from route_addon.carry.http2_sections import FieldDecoder, Section
+from route_addon.carry.http2_short_way import ShortWay, find_block
 
 MAX_STREAMS: Final = 100
 """At once (RFC 9113 6.5.2 asks for 100 at least; nginx has 128)."""
@@ -41,12 +41,6 @@ _INTERIM: Final = ((b":status", b"100"),)
 """What hyper-h2 needs to see of an answer's fields."""
 
 
-class _Frames(H2Connection):
-    """hyper-h2, with a shorter memory for streams that are closed."""
-
-    MAX_CLOSED_STREAMS = 1024
-
-
 class Session:
     """One HTTP/2 connection of a client, with no I/O."""
 
@@ -54,7 +48,6 @@ class Session:
         self._decoder = FieldDecoder()
         self._encoder = FieldEncoder()
         self._h2 = _open(self._decoder, self._encoder)
-        self._extra = b""
         self._discarded: dict[int, int] = {}
         """What may still come on streams that we have reset, in bytes."""
         self.is_over = False
@@ -84,6 +77,18 @@ class Session:
             return []
         return self._h2.receive_data(frame.data)
 
+    def receive_known(self, frame: Frame) -> bool:
+        """Take in a request without content whose fields are known but for the path.
+
+        Returns:
+            Whether the frame was such a one; else it is still to be received.
+        """
+        start = find_block(frame)
+        if start and self._h2.may_begin(frame.stream) and self._decoder.recall(frame.data[start:]):
+            self._h2.begin(frame.stream)
+            return True
+        return False
+
     def room(self, number: int) -> int:
         """How much content may be sent on a stream at once."""
         if self.is_over:
@@ -97,7 +102,9 @@ class Session:
         """Send an answer's fields, which are encoded already."""
         if not self.is_over:
             self._encoder.block = block
-            self._h2.send_headers(number, _INTERIM if is_interim else _FINAL, end_stream=is_end)
+            is_short = not is_interim and len(block) < MAX_FRAME_BYTES
+            if not is_short or not self._h2.answer(number, is_end=is_end):
+                self._h2.send_headers(number, _INTERIM if is_interim else _FINAL, end_stream=is_end)
             self.gathered_bytes += len(block)
 
     def send_data(self, number: int, data: memoryview | bytes, *, is_end: bool) -> None:
@@ -105,7 +112,8 @@ class Session:
         if self.is_over:
             return
         if data:
-            self._h2.send_data(number, data, end_stream=is_end)
+            if not self._h2.answer_on(number, data, is_end=is_end):
+                self._h2.send_data(number, data, end_stream=is_end)
             self.gathered_bytes += len(data)
         elif is_end:
             self._h2.end_stream(number)
@@ -134,16 +142,12 @@ class Session:
     def go_away(self, last_number: int, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Say that no stream after this one is taken. hyper-h2 would then end those before it."""
         frame = GoAwayFrame(0, last_stream_id=last_number, error_code=code)
-        self._extra += frame.serialize()
+        self._h2.write(frame.serialize())
 
     def take(self) -> bytes:
         """What is to be written."""
         self.gathered_bytes = 0
-        data = self._h2.data_to_send()
-        if self._extra:
-            data += self._extra
-            self._extra = b""
-        return data
+        return self._h2.data_to_send()
 
     def _discard(self, frame: Frame) -> None:
         """Throw content away; other streams need the room that it took of the window.
@@ -157,10 +161,10 @@ class Session:
         self._discarded[frame.stream] = left
         if frame.payload_bytes:
             update = WindowUpdateFrame(0, window_increment=frame.payload_bytes)
-            self._extra += update.serialize()
+            self._h2.write(update.serialize())
 
 
-def _open(decoder: FieldDecoder, encoder: FieldEncoder) -> H2Connection:
+def _open(decoder: FieldDecoder, encoder: FieldEncoder) -> ShortWay:
     """hyper-h2, with our settings sent, and blind to fields."""
     config = H2Configuration(
         client_side=False,
@@ -170,7 +174,7 @@ def _open(decoder: FieldDecoder, encoder: FieldEncoder) -> H2Connection:
         validate_outbound_headers=False,
         normalize_outbound_headers=False,
     )
-    h2 = _Frames(config)
+    h2 = ShortWay(config)
     h2.decoder = decoder
     h2.encoder = encoder  # type: ignore[assignment]
     settings = {
