@@ -1,8 +1,12 @@
 """Recordings of a router that runs."""
 
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from route_addon.debug.recording import read_recording
 from tests.e2e.harness import Command, Fleet, Router, build_request
 from tests.e2e.test_commands import call
 
@@ -38,6 +42,22 @@ def test_full_disk_under_mitmproxys_own_recording(
         _ask(router, fleet, 3)
         assert router.is_running
     assert "Traceback" not in router.log
+
+
+@pytest.mark.parametrize("way", ["route_record", "save_stream_file"])
+def test_disk_that_fills(
+    fleet: Fleet, installation: Mapping[str, object], tmp_path: Path, way: str
+) -> None:
+    """In the midst of a flow: what is whole before it can be read, and traffic goes on."""
+    path = tmp_path / "flows.mitm"
+    with Router(Command({**installation, "flow_detail": 0, way: path})) as router:
+        resource.prlimit(router.pid, resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+        _ask(router, fleet, 30)
+        router.wait_for("watched by nobody")
+        _ask(router, fleet, 3)
+    assert "the recording ends after" in router.log or f"-w ends: {path} cannot be" in router.log
+    assert "Traceback" not in router.log
+    assert 0 < len(list(read_recording(path))) < 30
 
 
 def test_refused_start(installation: Mapping[str, object], tmp_path: Path) -> None:

@@ -404,6 +404,16 @@ class Left:
         return b"\n".join(found)
 
 
+LOG = """
+import logging
+logging.warning("GET %s HTTP/1.1, which another addon logs", target)
+try:
+    raise ValueError(target)
+except ValueError:
+    logging.exception("another addon is at fault")
+"""
+"""Logs what mitmproxy's own layers and other addons may."""
+
 EXPORT = """
 savehar = ctx.master.addons.get("savehar")
 for number, flow in enumerate(savehar.flows):
@@ -450,6 +460,14 @@ def left(
     with router:
         play(traffic, router, tls, tls_h2)
         wait_until(lambda: router.log.count("WebSocket connection closed") == 5, "all have ended")
+        target = b"/a?jwt_token=%b&code=%b" % (traffic.bad_token(), traffic.lost())
+        assert not router.run_inside(f"target = {target.decode()!r}" + LOG)
+        assert not router.run_inside("ctx.options.update(route_https_redirect=443)")
+        redirect = router.ask(build_request(target))
+        assert (redirect.status, redirect.get(b"location")) == (
+            308,
+            b"https://desk.example" + target,
+        )
         told = router.run_inside(f"folder = {str(exports)!r}" + EXPORT)
         assert "Error" not in told, told
         live = bytes.fromhex(told)
