@@ -422,7 +422,8 @@ class Exchange:
             length = answer.content_length if status != 204 else None
         else:
             length = CHUNKED if answer.length == UNTIL_END else answer.length
-        sent, stored_length = answer.fields, answer.content_length
+        sent: Fields = answer.fields
+        stored_length = answer.content_length
         encoded = encode_head(
             self._relay.encoding, self.head, forward, status, answer.fields, length
         )

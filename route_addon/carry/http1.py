@@ -14,7 +14,8 @@ this proof fails, or that came in parts, is looked at line by line (``http1_part
 
 A client's requests differ in their first line, and seldom in their field lines. So what these mean
 is kept (``http1_lines``): where the same bytes stand behind another first line of the same version,
-they mean the same, and end the head at the same place.
+they mean the same, and end the head at the same place. An upstream's answers differ in some of
+their lines. So these are read one by one, and what each means is kept, unless it is long.
 
 **Why our own code.** Heads of a browser (16 fields, a token among them) and of an upstream (8
 fields), time as a ratio to this module, on CPython 3.13:
@@ -23,9 +24,9 @@ fields), time as a ratio to this module, on CPython 3.13:
 reader                                    browser's head  upstream's head
 ========================================  ==============  ===============
 this module                               1               1
-httptools 0.9 (llhttp) alone              0.65            0.6
-httptools, and what it leaves to do       1.0             1.0
-h11 0.16                                  6.4             5
+httptools 0.9 (llhttp) alone              0.65            0.7
+httptools, and what it leaves to do       1.0             1.5
+h11 0.16                                  6.4             8
 ========================================  ==============  ===============
 
 llhttp alone is quicker, but not what a gate needs: it takes runs of spaces in a request line,
@@ -44,6 +45,7 @@ from typing import Final, NamedTuple
 
 from route_addon.carry.http1_lines import MAX_LINES_BYTES, KnownLines
 from route_addon.carry.http1_parts import HEAD_END, HeadBuffer, HeadLimits, HeadRules
+from route_addon.core.answers import AnswerField
 from route_addon.core.errors import (
     BadAnswer,
     BadField,
@@ -57,7 +59,7 @@ from route_addon.core.errors import (
 )
 from route_addon.core.fields import Spellings
 from route_addon.core.framing import UNTIL_END, content_length, request_length
-from route_addon.core.messages import HTTP_10, HTTP_11, Field
+from route_addon.core.messages import HTTP_10, HTTP_11, Field, Fields
 from route_addon.core.sender import RequestFields
 
 REQUEST_LIMITS: Final = HeadLimits()
@@ -91,7 +93,7 @@ class RawAnswer(NamedTuple):
     """100-599. After 1xx another head follows, except after 101."""
     reason: bytes
     """The reason phrase, often empty."""
-    fields: list[Field]
+    fields: Fields
     """Names as received, values without the whitespace around them."""
     length: int
     """The length in bytes of the content that follows, 0 for none, ``CHUNKED`` or ``UNTIL_END``."""
@@ -109,13 +111,17 @@ _OTHER_VERSION = re.compile(rb"%b %b++ HTTP/[0-9]\.[0-9]\r\n" % (_TOKEN, _VISIBL
 
 # RFC 9112 4 has a space after the status code even where no reason phrase follows; origin
 # servers that leave it out are common, and nothing else can be meant.
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*+))?\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*+))?")
 
 # The value's class is "anything but CR" since that is the one that SRE scans quickest; other
 # control bytes are found by their count. A value with whitespace behind it does not match and
 # is left to the second expression: it is rare, and a trim in the first would cost every head.
 _FIELD = re.compile(rb"\n(%b):[ \t]*+([^\r]*+)(?<![ \t])\r(?=\n)" % _TOKEN)
+_FIELD_LINE = re.compile(rb"(%b):[ \t]*+([\t -~\x80-\xff]*+)" % _TOKEN)
 _FIELD_PADDED = re.compile(rb"\n(%b):[ \t]*+([^\r]*+)\r(?=\n)" % _TOKEN)
+
+_REMEMBERED_LINE_BYTES = 192
+"""Of an answer: policies and cookies are longer, and are read each time."""
 
 _CR = 0x0D
 _CONTROLS = bytes(byte for byte in range(32) if byte != 0x09) + b"\x7f"
@@ -344,26 +350,34 @@ def _parse_request(head: bytes, line: re.Match[bytes], limits: HeadLimits) -> Ra
 
 def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer | None:
     """One whole head; None when it is malformed or has too many fields."""
-    line = _STATUS_LINE.match(head)
-    if line is None:
+    lines = head.split(b"\r\n")
+    try:
+        version, status, reason = _status_lines[lines[0]]
+        # Behind the last field line stand the empty one, and nothing.
+        fields = list(map(_answer_lines.__getitem__, lines[1:-2]))
+    except _MalformedLine:
         return None
-    start = line.end() - 1
-    fields = parse_fields(head, start)
-    if fields is None or len(fields) > limits.fields:
+    if len(fields) > limits.fields:
         return None
-    minor, digits, reason = line.groups(b"")
-    version = HTTP_11 if minor == b"1" else HTTP_10
-    status = int(digits)
-    framing = _sort_framing(fields)
-    lengths = framing.get(_LENGTH, ())
+    options: _Values = ()
+    lengths: _Values = ()
+    codings: _Values = ()
+    for field in fields:
+        if known := field.framing:
+            if known == _LENGTH:
+                lengths = (*lengths, field[1])
+            elif known == _CONNECTION:
+                options = (*options, field[1])
+            else:
+                codings = (*codings, field[1])
     try:
         declared = content_length(lengths)
         length = UNTIL_END if declared is None else declared
-        if _CODING in framing:
-            length = request_length(version, lengths, framing[_CODING])
+        if codings:
+            length = request_length(version, lengths, codings)
     except (BadFraming, UnknownTransferCoding) as error:
         raise BadAnswer(error.detail or error.slug) from None
-    keep_alive = _is_kept_alive(version, framing.get(_CONNECTION, ()))
+    keep_alive = _is_kept_alive(version, options)
     if method == b"HEAD" or status == 304:
         length = 0  # RFC 9112 6.3, rule 1, comes before all that the fields say
     elif status < 200 or status == 204:
@@ -374,6 +388,30 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
     elif length == UNTIL_END:
         keep_alive = False
     return RawAnswer(version, status, reason, fields, length, declared, keep_alive)
+
+
+class _MalformedLine(Exception):
+    """Neither a status line nor a field line."""
+
+
+def _parse_status_line(line: bytes) -> tuple[bytes, int, bytes]:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise _MalformedLine
+    minor, digits, reason = match.groups(b"")
+    return HTTP_11 if minor == b"1" else HTTP_10, int(digits), reason
+
+
+def _parse_answer_line(line: bytes) -> AnswerField:
+    match = _FIELD_LINE.fullmatch(line)
+    if match is None:
+        raise _MalformedLine
+    return AnswerField(match[1], match[2].rstrip(b" \t"))
+
+
+# Servers say few things, and say them again and again.
+_status_lines = Spellings(_parse_status_line)
+_answer_lines = Spellings(_parse_answer_line, max_bytes=_REMEMBERED_LINE_BYTES)
 
 
 type _Values = tuple[bytes, ...]
@@ -406,7 +444,7 @@ def _check_request_line(line: bytes) -> None:
 
 
 def _check_status_line(line: bytes) -> None:
-    if _STATUS_LINE.fullmatch(line) is None:
+    if _STATUS_LINE.fullmatch(line, 0, len(line) - 2) is None:
         raise BadAnswer("status line")
 
 

@@ -1,6 +1,7 @@
 """What an upstream's answer may carry to the client. Both carriers use it."""
 
 import re
+from typing import Self
 
 from route_addon.core.authority import parse_authority, same_authority
 from route_addon.core.error_pages import SECURITY_FIELDS
@@ -10,6 +11,8 @@ from route_addon.core.messages import Field, Fields, Forward
 _DROPPED = HOP_BY_HOP | {b"server", b"x-powered-by", b"content-length"}
 _SECURITY = {name.lower(): (name, value) for name, value in SECURITY_FIELDS}
 _HSTS = b"strict-transport-security"
+_FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+"""Noted for whoever reads the answer."""
 _NOTED_AND_SENT = frozenset({b"location", b"refresh", _HSTS, *_SECURITY})
 
 _URL = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -27,11 +30,34 @@ def find_fate(name: bytes) -> Fate | None:
     """What becomes of an answer's field with this name, in any case; None when it is sent."""
     lower = name.lower()
     if lower in _DROPPED or lower.startswith(b"x-accel-"):
-        return Fate(lower if lower == b"connection" else b"", is_sent=False)
+        return Fate(lower if lower in _FRAMING else b"", is_sent=False)
     return Fate(lower, is_sent=True) if lower in _NOTED_AND_SENT else None
 
 
 _fates = Spellings(find_fate)
+
+
+class AnswerField(tuple[bytes, bytes]):
+    """A field of an upstream's answer, with what is known of it: most come again and again.
+
+    Args:
+        name: Its name, as received.
+        value: Its value.
+    """
+
+    fate: Fate | None
+    framing: bytes
+    """The name in lower case if it says how the answer is framed; else empty."""
+    line: bytes
+    """How it is written, without CRLF."""
+
+    def __new__(cls, name: bytes, value: bytes) -> Self:
+        """Find out what is to be known."""
+        field = super().__new__(cls, (name, value))
+        field.fate = fate = _fates[name]
+        field.framing = b"" if fate is None or fate.is_sent else fate.noted_as
+        field.line = b"%b: %b" % (name, value)
+        return field
 
 
 def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
@@ -53,7 +79,7 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
     missing = dict(_SECURITY)
     connection: list[bytes] = []
     for field in fields:
-        known = _fates[field[0]]
+        known = field.fate if type(field) is AnswerField else _fates[field[0]]
         if known is None:
             sent.append(field)
         elif known.noted_as == _HSTS:
@@ -63,7 +89,7 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
             if missing.pop(known.noted_as, None) is None:
                 field = (field[0], mend(known.noted_as, field[1], forward))
             sent.append(field)
-        elif known.noted_as:
+        elif known.noted_as == b"connection":
             connection.append(field[1])
     if connection and not is_harmless(connection):
         named = connection_options(connection) - _NOT_NAMED

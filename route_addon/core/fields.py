@@ -71,16 +71,18 @@ class Spellings[T](dict[bytes, T]):
     """What is to be known of fields, remembered by the spelling of their names: there are few.
 
     Args:
-        find: Says it of a name in any case.
+        find: Says it of a name in any case; or of whatever else is spelled in few ways.
+        max_bytes: What is longer is not remembered.
     """
 
-    def __init__(self, find: Callable[[bytes], T]) -> None:
+    def __init__(self, find: Callable[[bytes], T], max_bytes: int = _MAX_REMEMBERED_BYTES) -> None:
         super().__init__()
         self._find = find
+        self._max_bytes = max_bytes
 
     def __missing__(self, name: bytes) -> T:
         known = self._find(name)
-        if len(name) <= _MAX_REMEMBERED_BYTES:
+        if len(name) <= self._max_bytes:
             if len(self) >= _MAX_REMEMBERED:
                 self.clear()
             self[name] = known

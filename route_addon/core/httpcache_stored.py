@@ -165,7 +165,8 @@ def _kept_fields(fields: Fields, values: Values, directives: Directives) -> tupl
     dropped = _NEVER_STORED | directives.withheld
     if b"connection" in values:
         dropped |= connection_options(list(values[b"connection"]))
-    return tuple(field for field in fields if field[0].lower() not in dropped)
+    # Without what else is known of them: a store keeps no more than it counts.
+    return tuple((name, value) for name, value in fields if name.lower() not in dropped)
 
 
 def find_entity_tag(values: Values) -> bytes | None:

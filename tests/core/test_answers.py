@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from route_addon.core.answers import answer_fields, find_fate, mend
+from route_addon.core.answers import AnswerField, answer_fields, find_fate, mend
 from route_addon.core.messages import HTTP_10, Field, Forward, Server
 from tests.core.heads import TLS_CLIENT, forward, make_head, make_router, values
 from tests.minting import mint
@@ -54,6 +54,26 @@ def test_never_sent(name: bytes) -> None:
     assert answer_fields(200, [(name, b"/x")], WEBSITE) == SECURITY
     known = find_fate(name)
     assert known is not None and not known.is_sent
+
+
+@pytest.mark.parametrize(
+    ("name", "framing"),
+    [
+        (b"Connection", b"connection"),
+        (b"CONTENT-LENGTH", b"content-length"),
+        (b"transfer-encoding", b"transfer-encoding"),
+        (b"Server", b""),
+        (b"Location", b""),
+        (b"ETag", b""),
+    ],
+)
+def test_what_is_known_of_a_field(name: bytes, framing: bytes) -> None:
+    """It is the field; it says how it is written, and what it tells of the framing."""
+    field, plain = AnswerField(name, b"close"), (name, b"close")
+    assert field == plain
+    assert field.line == name + b": close"
+    assert field.framing == framing
+    assert answer_fields(200, [field], WEBSITE) == answer_fields(200, [plain], WEBSITE)
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 404, 500])
