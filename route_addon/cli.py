@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple
 
+from route_addon.lazy_addons import import_addons_lazily
+
 
 class Subcommand(NamedTuple):
     """One subcommand: the module whose ``main(argv)`` runs it, and what it is for."""
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = get_close_matches(name, SUBCOMMANDS, 1) or list(SUBCOMMANDS)
         sys.stderr.write(f"route-addon: no subcommand {name!r}; did you mean {near[0]}?\n")
         return 2
+    import_addons_lazily()
     status: int = import_module(SUBCOMMANDS[name].module).main(rest)
     return status
 

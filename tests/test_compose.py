@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mitmproxy import contentviews
 
-from route_addon.compose import build_addon
+from route_addon.compose import build_addon, build_service
 from route_addon.debug.views.registration import Views
 from route_addon.debug.views.terminal import Terminal
 from tests.hosting import make_host
@@ -28,6 +28,20 @@ async def test_parts(host: Any) -> None:
     assert judge._router() is route.router
     assert route.router is not None
     host.master.addons.remove(addon)
+
+
+async def test_parts_of_a_service(host: Any) -> None:
+    """A service has the same router, and what an operator asked for; nothing to show to anybody."""
+    host.options.update(server=False)
+    service = build_service()
+    host.master.addons.add(service)
+    assert [getattr(one, "name", "") for one in service.addons] == [
+        "route",
+        "route_recorder",
+        "route_observing",
+    ]
+    assert host.master.addons.get("route").router is not None
+    host.master.addons.remove(service)
 
 
 async def test_script_that_is_loaded_again(host: Any) -> None:

@@ -26,7 +26,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "serve": ("addon", "start", "config", "options", "carry", "core"),
     "compose": ("debug", "serve", "addon", "start", "config", "options", "carry", "core"),
     "script": ("compose",),
-    "cli": (),
+    "lazy_addons": (),
+    "cli": ("lazy_addons",),
     "__main__": ("cli",),
 }
 """What each room of the house may import besides itself."""

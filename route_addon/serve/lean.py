@@ -12,7 +12,7 @@ from mitmproxy import exceptions, master, options, optmanager
 from mitmproxy.addons import core, errorcheck, next_layer, proxyserver
 
 from route_addon.addon import RouteAddon
-from route_addon.compose import build_addon
+from route_addon.compose import build_service
 from route_addon.config.workers import ALONE, Worker
 from route_addon.options import BadOption
 from route_addon.serve.arguments import Arguments
@@ -73,7 +73,7 @@ def load_master(
     lean = LeanMaster(opts, on_ready)
     try:
         _take_options(opts, arguments)
-        composition = build_addon(worker, sockets)
+        composition = build_service(worker, sockets)
         lean.addons.add(composition)
         _check_options(opts)
     except BadOption as error:
