@@ -406,7 +406,7 @@ class Left:
 
 LOG = """
 import logging
-logging.warning("GET %s HTTP/1.1, which another addon logs", target)
+logging.warning("GET %s HTTP/1.1, which another addon logs, with %s", target, token)
 try:
     raise ValueError(target)
 except ValueError:
@@ -461,7 +461,8 @@ def left(
         play(traffic, router, tls, tls_h2)
         wait_until(lambda: router.log.count("WebSocket connection closed") == 5, "all have ended")
         target = b"/a?jwt_token=%b&code=%b" % (traffic.bad_token(), traffic.lost())
-        assert not router.run_inside(f"target = {target.decode()!r}" + LOG)
+        names = {"target": target.decode(), "token": traffic.bad_token().decode()}
+        assert not router.run_inside(f"globals().update({names!r})" + LOG)
         assert not router.run_inside("ctx.options.update(route_https_redirect=443)")
         redirect = router.ask(build_request(target))
         assert (redirect.status, redirect.get(b"location")) == (
