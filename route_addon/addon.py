@@ -14,14 +14,16 @@ from mitmproxy import addonmanager, connection, ctx, exceptions, http, tls
 from mitmproxy.proxy import layer, mode_specs, server_hooks
 
 from route_addon.carry.certificates import Certificates
+from route_addon.carry.door import Door
 from route_addon.carry.drain import Drain
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.firing import fire_lightly
 from route_addon.carry.guard import Guard
+from route_addon.carry.hosted import accept_hosted, choose_layers
 from route_addon.carry.log_readers import spare_log_events
 from route_addon.carry.log_records import hide_tokens_in_logs
 from route_addon.carry.payloads import keep_payloads_out_of_har
-from route_addon.carry.relay import Relay, choose_layers
+from route_addon.carry.relay import Relay
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.sockets import ListenAddress
 from route_addon.carry.stock import Stock, choose_stock_layers, hide_tokens
@@ -68,6 +70,7 @@ class RouteAddon:
         self.resolver = Resolver()
         self.stock = Stock(guard, self.resolver)
         self.relay: Relay | None = None
+        self.door: Door | None = None
         self.watch = Watch(guard)
         self._is_running = False
         self.settings: Settings | None = None
@@ -99,6 +102,7 @@ class RouteAddon:
         self.guard.start_level = self._level
         self.guard.addresses = self.listen_addresses()
         self.guard.drain = self.drain
+        self.guard.door = self.door
         if self.guard not in ctx.master.addons:
             ctx.master.addons.add(self.guard)
 
@@ -120,7 +124,7 @@ class RouteAddon:
         """Count a connection, or close it."""
         try:
             if self.relay is not None:
-                client.error = client.error or self.relay.accept(client)
+                client.error = client.error or accept_hosted(client, self.relay)
         except Exception as fault:
             logger.error("client_connected failed: %s", describe_fault(fault))
             client.error = "not counted"
@@ -187,7 +191,9 @@ class RouteAddon:
                 logger.info("%s is ignored: names are resolved as the system does", name)
 
     def done(self) -> None:
-        """Let the threads go."""
+        """Let nobody in any more, and the threads go."""
+        if self.guard.door is self.door:
+            self.guard.door = None
         self.reloads.close()
         if self.relay is not None:
             self.relay.close()
@@ -318,6 +324,7 @@ class RouteAddon:
         if settings.carrier == "relay" and ctx.options.server:
             if self.relay is None:
                 self.relay = Relay(settings.limits, router)
+                self.door = Door(self.relay, RouteAddon, Guard)
             self.relay.configure(
                 settings.limits,
                 router,
@@ -341,6 +348,8 @@ class RouteAddon:
         """Let exchanges be flows from now on, or not, as there is somebody to see them."""
         if self.relay is None or self.settings is None:
             return
+        if self.door is not None:
+            self.door.look_again()
         self.watch.limits = self.settings.watch_limits
         is_watched = bool(find_watchers(self.settings.watch))
         if is_watched != self.relay.is_watched:

@@ -15,7 +15,7 @@ from mitmproxy.proxy.layers import modes
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
-from route_addon.carry.relay import RelayLayer
+from route_addon.carry.hosted import RelayLayer
 from route_addon.carry.tls import RefusalLayer
 from route_addon.core.messages import Server
 from route_addon.core.targetmap import Verified

@@ -84,27 +84,31 @@ class Certificates:
             found = self._by_name.get(f"*.{host.partition('.')[2]}", self._default)
         return found
 
-    def open_session(self, name: str | None, protocols: tuple[bytes, ...]) -> SSL.Connection:
-        """A TLS session towards a client.
+    def open_session(self, protocols: tuple[bytes, ...]) -> SSL.Connection:
+        """A TLS session towards a client; the certificate follows the name that it gives.
 
         Args:
-            name: The name that it gives.
             protocols: What to offer by ALPN, best first.
         """
-        session = SSL.Connection(self.select(name).context)
-        session.set_app_data(Offer(protocols))
+        session = SSL.Connection(self._default.context)
+        session.set_app_data(Offer(protocols, lambda name: self.select(name).context))
         session.set_accept_state()
         return session
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the files need not be looked at."""
+        is_busy = self._check is not None and not self._check.done()
+        return not is_busy and asyncio.get_running_loop().time() < self._next_check
+
     async def refresh(self) -> None:
         """Take changed files, if it is time to look. A handshake calls this when it starts."""
-        now = asyncio.get_running_loop().time()
-        is_busy = self._check is not None and not self._check.done()
-        if not is_busy and now >= self._next_check:
-            self._next_check = now + CHECK_EVERY_S
+        if self.is_fresh:
+            return
+        if self._check is None or self._check.done():
+            self._next_check = asyncio.get_running_loop().time() + CHECK_EVERY_S
             self._check = asyncio.create_task(self._refresh())
-        if self._check is not None and not self._check.done():
-            await asyncio.wait((self._check,), timeout=_PATIENCE_S)
+        await asyncio.wait((self._check,), timeout=_PATIENCE_S)
 
     async def _refresh(self) -> None:
         try:

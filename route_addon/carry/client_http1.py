@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy import connection
 
 from route_addon.carry.deadlines import NEVER
 from route_addon.carry.exchange import Exchange
@@ -319,8 +319,8 @@ class ClientHttp1:
             self._end_exchange()
 
     @property
-    def handler(self) -> ConnectionHandler:
-        return self._wire.handler
+    def client(self) -> connection.Client:
+        return self._wire.client
 
     def start_tunnel(
         self,

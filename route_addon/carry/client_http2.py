@@ -20,7 +20,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy import connection
 
 from route_addon.carry.deadlines import NEVER
 from route_addon.carry.faults import describe_fault
@@ -71,9 +71,9 @@ class ClientHttp2:
         self.outlet.touch()
 
     @property
-    def handler(self) -> ConnectionHandler:
-        """mitmproxy's handler of the connection."""
-        return self._wire.handler
+    def client(self) -> connection.Client:
+        """The connection as mitmproxy describes it, for who watches."""
+        return self._wire.client
 
     # From the wire.
 

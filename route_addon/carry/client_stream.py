@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy import connection
 
 from route_addon.carry.tunnel import TunnelMaker
 from route_addon.carry.upstream import UpstreamConnection
@@ -68,8 +68,8 @@ class ClientStream(Protocol):
         """
 
     @property
-    def handler(self) -> ConnectionHandler:
-        """mitmproxy's handler of the client's connection."""
+    def client(self) -> connection.Client:
+        """The connection as mitmproxy describes it, for who watches."""
 
 
 class Nobody:
@@ -115,6 +115,6 @@ class Nobody:
         raise AssertionError("a tunnel for nobody")
 
     @property
-    def handler(self) -> ConnectionHandler:
+    def client(self) -> connection.Client:
         """There is no connection, and nobody watches."""
         raise AssertionError("a connection of nobody's")

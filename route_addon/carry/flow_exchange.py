@@ -70,7 +70,7 @@ class FlowExchange(Exchange):
         self.flow = self._build_flow(head)
 
     def _build_flow(self, head: RequestHead) -> http.HTTPFlow:
-        client = self._stream.handler.client
+        client = self._stream.client
         flow = http.HTTPFlow(client, connection.Server(address=None), live=True)
         flow.request = build_request(head, self._masked, time.time())
         # mitmproxy's own kill leaves who waits for a resume waiting, and what is under way alone.

@@ -1,8 +1,10 @@
 """Between mitmproxy's flows and the core's values, in both directions."""
 
+import functools
 import ipaddress
 import time
 from http import HTTPStatus
+from typing import Final
 
 from mitmproxy import connection, http
 
@@ -21,15 +23,36 @@ from route_addon.core.messages import (
 from route_addon.core.router import Verdict
 from route_addon.core.targetmap import Verified
 
+_KNOWN_ADDRESSES: Final = 4096
+"""Of clients that have come before."""
+
 
 def read_peer(client: connection.Client) -> Peer:
     """Who is at the other end of a client connection."""
-    address = client.peername[0].partition("%")[0] if client.peername else "0.0.0.0"
-    ip = ipaddress.ip_address(address)
+    return make_peer(client.peername, client.sockname, is_tls=client.tls_established)
+
+
+def make_peer(
+    peername: connection.Address | None, sockname: connection.Address | None, *, is_tls: bool
+) -> Peer:
+    """Who is at the other end.
+
+    Args:
+        peername: The client's address, as the system says it; None if it is gone.
+        sockname: Ours.
+        is_tls: Whether it speaks TLS.
+    """
+    address = _write_address(peername[0]) if peername else "0.0.0.0"
+    return Peer(address, b"https" if is_tls else b"http", sockname[1] if sockname else 0)
+
+
+@functools.lru_cache(_KNOWN_ADDRESSES)
+def _write_address(text: str) -> str:
+    """An address in the one form that networks are compared in."""
+    ip = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    port = client.sockname[1] if client.sockname else 0
-    return Peer(str(ip), b"https" if client.tls_established else b"http", port)
+    return str(ip)
 
 
 def read_head(flow: http.HTTPFlow, request_id: bytes) -> RequestHead:

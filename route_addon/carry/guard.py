@@ -18,8 +18,14 @@ from mitmproxy import connection, ctx, http, tls
 from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.utils import human
 
+from route_addon.carry.door import Door
 from route_addon.carry.flows import build_response
-from route_addon.carry.listener import DEAD_END, listen_addresses, listen_with
+from route_addon.carry.listener import (
+    DEAD_END,
+    listen_addresses,
+    listen_with,
+    take_listeners_over,
+)
 from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
 from route_addon.carry.tls import is_own_session, open_refusal
 from route_addon.core.error_pages import respond_error
@@ -53,6 +59,8 @@ class Guard:
         """Begins to end the service."""
         self.start_level = logging.INFO
         """Of the start line."""
+        self.door: Door | None = None
+        """Where connections come in; none for mitmproxy's own way."""
         self._sockets = sockets
         self._is_ending = False
         self._stamps: WeakKeyDictionary[http.HTTPFlow, ServerAddress | None] = WeakKeyDictionary()
@@ -101,13 +109,15 @@ class Guard:
             logger.error("%s", fault)
             return
         if sockets:
-            await listen_with(sockets)
+            await listen_with(sockets, self._admit)
         if sockets or not all(mode.startswith("reverse:") for mode in ctx.options.mode):
             ctx.options.update(mode=[DEAD_END])
         servers = ctx.master.addons.get("proxyserver").servers
         await asyncio.sleep(0)  # for the task that changes the listener to begin
         while servers.is_updating:
             await asyncio.sleep(_POLL_S)
+        if self.door is not None and not sockets:
+            await take_listeners_over(self._admit)
         addresses = dict.fromkeys(map(human.format_address, listen_addresses()))
         if not addresses:
             logger.error("no listener could be opened")
@@ -121,6 +131,9 @@ class Guard:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             # Elsewhere than in the main thread it goes on as mitmproxy has it.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
+
+    def _admit(self) -> asyncio.BaseProtocol | None:
+        return self.door.admit() if self.door is not None else None
 
     def _terminate(self) -> None:
         """The first SIGTERM drains, another one ends at once."""

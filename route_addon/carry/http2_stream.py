@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from h2.errors import ErrorCodes
-from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy import connection
 
 from route_addon.carry.deadlines import NEVER
 from route_addon.carry.exchange import Exchange
@@ -202,8 +202,8 @@ class Http2Stream:
     # For the exchange.
 
     @property
-    def handler(self) -> ConnectionHandler:
-        return self._client.handler
+    def client(self) -> connection.Client:
+        return self._client.client
 
     def send_continue(self) -> None:
         if self._expects_continue and not self._intake.has_begun and not self._is_gone:

@@ -23,6 +23,8 @@ def hold_little(transport: asyncio.Transport) -> None:
 class BoundedProtocol(asyncio.BufferedProtocol):
     """Gets what comes in pieces of ``READ_BYTES`` at most, whatever the loop."""
 
+    __slots__ = ()
+
     def data_received(self, data: bytes) -> None:
         """A piece has come."""
 

@@ -1,6 +1,6 @@
 """TLS towards clients: the context of a certificate, and what its sessions offer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -20,6 +20,8 @@ class Offer(NamedTuple):
 
     protocols: tuple[bytes, ...]
     """By ALPN, best first."""
+    select: Callable[[str | None], SSL.Context]
+    """The context of the certificate for the name that a client gives, if it gives one."""
 
 
 def last_reason(error: BaseException) -> str:
@@ -50,6 +52,7 @@ def build_context(
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     # A thousand silent WebSockets would hold 32 KiB of buffers each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_tlsext_servername_callback(_select_certificate)
     context.set_alpn_select_callback(_select_protocol)
     context.use_certificate(chain[0])
     for issuer in chain[1:]:
@@ -57,6 +60,20 @@ def build_context(
     context.use_privatekey(key)
     context.check_privatekey()
     return context
+
+
+def read_name(connection: SSL.Connection) -> str | None:
+    """The name that a client gives (RFC 6066 3)."""
+    name = connection.get_servername()
+    return name.decode("ascii", "replace") if name else None
+
+
+def _select_certificate(connection: SSL.Connection) -> None:
+    """Choose by the name that the client gives."""
+    offer: Offer = connection.get_app_data()
+    context = offer.select(read_name(connection))
+    if context is not connection.get_context():
+        connection.set_context(context)
 
 
 def _select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""TLS: mitmproxy's layer makes the handshake with a client, with sessions of ours.
+"""TLS where mitmproxy's layer makes the handshake with a client, with sessions of ours.
 
 A connection that speaks TLS where no certificate is configured is refused. No certificate is
 ever made up, and a session that is not ours never comes into use: see ``is_own_session``, which
@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from mitmproxy import ctx
 from mitmproxy.proxy import commands, context, events, layer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, TlsStartClientHook
 from mitmproxy.proxy.tunnel import TunnelState
@@ -29,14 +30,23 @@ HTTP1: Final = (b"http/1.1",)
 HTTP2: Final = b"h2"
 HTTP1_AND_2: Final = (HTTP2, b"http/1.1")
 
-_HANDSHAKE_FAILURE: Final = b"\x15\x03\x01\x00\x02\x02\x28"
+HANDSHAKE_FAILURE: Final = b"\x15\x03\x01\x00\x02\x02\x28"
 """A fatal alert (RFC 8446 6.2), so that the client need not guess why the connection closes."""
+
+NO_CERTIFICATE: Final = "TLS refused: no certificate is configured (route_certs)"
+
+BAD_HELLO: Final = "the ClientHello is too long, or in empty pieces"
 
 _MAX_HELLO_BYTES: Final = 32 * 1024
 """Of a ClientHello; those of browsers, with post-quantum key shares, take 2 KiB."""
 _MAX_HELLO_RECORDS: Final = 32
 """Of a ClientHello. It is taken apart again with each part that comes."""
 _RECORD_HEADER_BYTES: Final = 5
+
+
+def offer_protocols() -> tuple[bytes, ...]:
+    """What to offer by ALPN, best first."""
+    return HTTP1_AND_2 if ctx.options.http2 else HTTP1
 
 
 def put_under_tls(
@@ -66,11 +76,8 @@ class RefusalLayer(layer.Layer):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.Start):
             client = self.context.client
-            logger.info(
-                "TLS refused: no certificate is configured (route_certs)",
-                extra={"client": client.peername},
-            )
-            yield commands.SendData(client, _HANDSHAKE_FAILURE)
+            logger.info(NO_CERTIFICATE, extra={"client": client.peername})
+            yield commands.SendData(client, HANDSHAKE_FAILURE)
             yield commands.CloseConnection(client)
 
 
@@ -95,7 +102,7 @@ class HandshakeLayer(ClientTLSLayer):
         self._protocols = protocols
 
     def start_tls(self) -> layer.CommandGenerator[None]:
-        session = self._certificates.open_session(self.conn.sni, self._protocols)
+        session = self._certificates.open_session(self._protocols)
         data = TlsData(self.conn, self.context, ssl_conn=session)
         yield TlsStartClientHook(data)
         self.tls = data.ssl_conn or open_refusal()
@@ -104,7 +111,7 @@ class HandshakeLayer(ClientTLSLayer):
         self, data: bytes
     ) -> layer.CommandGenerator[tuple[bool, str | None]]:
         if not self.client_hello_parsed and not is_bounded(bytes(self.recv_buffer) + data):
-            return False, "the ClientHello is too long"
+            return False, BAD_HELLO
         return (yield from super().receive_handshake_data(data))
 
     def send_close(self, command: commands.CloseConnection) -> layer.CommandGenerator[None]:
@@ -127,12 +134,16 @@ class HandshakeLayer(ClientTLSLayer):
 
 
 def is_bounded(data: bytes) -> bool:
-    """Whether the records that a connection begins with are neither too long nor too many."""
+    """Whether the records that a connection begins with are neither too long nor too many.
+
+    Nor may one be empty (RFC 8446 5.1).
+    """
     at = records = 0
     while at + _RECORD_HEADER_BYTES <= len(data) and data[at] == TLS_HANDSHAKE:
         records += 1
-        at += _RECORD_HEADER_BYTES + int.from_bytes(data[at + 3 : at + 5])
-        if records > _MAX_HELLO_RECORDS or at > _MAX_HELLO_BYTES:
+        length = int.from_bytes(data[at + 3 : at + 5])
+        at += _RECORD_HEADER_BYTES + length
+        if not length or records > _MAX_HELLO_RECORDS or at > _MAX_HELLO_BYTES:
             return False
     return True
 

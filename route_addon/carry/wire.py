@@ -1,19 +1,16 @@
-"""A client's transport, taken over from mitmproxy: plain, or under the TLS that it set up.
+"""A client's transport, plain or under TLS: bytes come in as an asyncio protocol gets them.
 
-mitmproxy accepts the connection, asks its hooks, and reads the first bytes. From then on its
-read loop is parked and the bytes come here, as an asyncio protocol gets them: no task, no event
-and no copy between the socket and the reader. mitmproxy's own protocol is told when the
-connection is lost, so that its registry, hooks and UIs stay true.
+No task, no event and no copy stands between the socket and the reader. Who holds the connection
+besides is told when it is lost: the relay, or mitmproxy with its registry, hooks and UIs.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from mitmproxy.connection import ConnectionState
-from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy import connection
 from OpenSSL import SSL
 
 from route_addon.carry.faults import describe_fault
@@ -22,8 +19,6 @@ from route_addon.carry.reading import BoundedProtocol, hold_little
 
 logger = logging.getLogger(__name__)
 
-_RETRY_S = 0.001
-_MAX_RETRY_S = 0.1
 _PLAINTEXT_BYTES = 64 * 1024
 _CIPHERTEXT_BYTES = 256 * 1024
 
@@ -50,37 +45,58 @@ class Receiver(Protocol):
         """A fault of our own: end the connection."""
 
 
+class Holder(Protocol):
+    """Who has a client's connection, besides its wire."""
+
+    is_wire_reading: bool
+    """Whether the wire is the transport's protocol already."""
+
+    @property
+    def client(self) -> connection.Client:
+        """The connection as mitmproxy describes it, for who watches."""
+
+    def begin(self, wire: "Wire") -> None:
+        """The wire has a receiver."""
+
+    def closed(self) -> None:
+        """The wire is being closed from our side."""
+
+    def lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+
+
 class Wire(BoundedProtocol):
     """A client's transport.
 
     Args:
-        handler: mitmproxy's handler of the connection.
         transport: The connection's transport.
+        holder: Who has the connection besides.
     """
 
-    def __init__(self, handler: ConnectionHandler, transport: asyncio.Transport) -> None:
-        self.handler = handler
-        """mitmproxy's handler of the connection."""
+    __slots__ = ("_is_lost", "_receiver", "_transport", "_wants_pause", "holder")
+
+    def __init__(self, transport: asyncio.Transport, holder: Holder) -> None:
+        self.holder = holder
+        """Who has the connection besides."""
         self._transport = transport
-        self._old = transport.get_protocol()
         self._receiver: Receiver | None = None
         self._wants_pause = False
         self._is_lost = False
-        self._has_ended = False
-        self.is_taken_over = False
         hold_little(transport)
-        # From here on the relay has deadlines of its own.
-        handler.timeout_watchdog.timeout = 10**9
 
     def begin(self, receiver: Receiver) -> None:
         """Bring everything to a receiver from now on."""
         self._receiver = receiver
-        self._listen_in()
-        asyncio.get_running_loop().call_soon(self._take_over)
+        self.holder.begin(self)
 
     def switch(self, receiver: Receiver) -> None:
         """Bring everything to another receiver: the connection has become a tunnel."""
         self._receiver = receiver
+
+    @property
+    def client(self) -> connection.Client:
+        """The connection as mitmproxy describes it, for who watches."""
+        return self.holder.client
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -122,12 +138,12 @@ class Wire(BoundedProtocol):
     def close(self) -> None:
         """Send what is buffered, then close."""
         self._transport.close()
-        self._release_handler()
+        self.holder.closed()
 
     def abort(self) -> None:
         """Close at once; what is buffered is lost."""
         self._transport.abort()
-        self._release_handler()
+        self.holder.closed()
 
     def reset(self) -> None:
         """Close at once, and let the client see that it was no orderly end."""
@@ -137,7 +153,11 @@ class Wire(BoundedProtocol):
     def pause_reading(self) -> None:
         """Let the client wait."""
         self._wants_pause = True
-        if self.is_taken_over and not self.is_closing:
+        self.obey_pause()
+
+    def obey_pause(self) -> None:
+        """Read nothing, if the client has to wait and reading is the wire's."""
+        if self._wants_pause and self.holder.is_wire_reading and not self.is_closing:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -145,24 +165,13 @@ class Wire(BoundedProtocol):
         if not self._wants_pause:
             return
         self._wants_pause = False
-        if self.is_taken_over and not self.is_closing:
+        if self.holder.is_wire_reading and not self.is_closing:
             self._transport.resume_reading()
 
-    # What mitmproxy's layer brings, before the takeover.
-
-    def receive_event(self, data: bytes) -> None:
-        """Bytes that mitmproxy's read loop still had."""
-        self._deliver(data)
-
-    def receive_eof_event(self) -> None:
-        """The end, as mitmproxy's read loop saw it; it waits to be released."""
-        self._has_ended = True
-        self._guard(lambda receiver: receiver.receive_eof())
-
-    # What the transport brings, after it.
+    # What the transport brings.
 
     def data_received(self, data: bytes) -> None:
-        self._deliver(data)
+        self.deliver(data)
 
     def eof_received(self) -> bool:
         self._guard(lambda receiver: receiver.receive_eof())
@@ -170,11 +179,7 @@ class Wire(BoundedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lose()
-        if self.is_taken_over:
-            # mitmproxy's task ends by itself once nothing can be written either; under TLS its
-            # layer would keep the word of the end from ours when a close_notify came before.
-            self.handler.client.state &= ~ConnectionState.CAN_WRITE
-            self._old.connection_lost(exc)
+        self.holder.lost(exc)
 
     def pause_writing(self) -> None:
         self._guard(lambda receiver: receiver.pause_writing())
@@ -189,13 +194,14 @@ class Wire(BoundedProtocol):
             self._guard(lambda receiver: receiver.lost())
             self._receiver = None
 
-    def _deliver(self, data: bytes) -> None:
+    def deliver(self, data: bytes) -> None:
+        """Give the receiver what the client says."""
         receiver = self._receiver
         if receiver is not None:
             try:
                 receiver.receive(data)
             except Exception as fault:
-                self._fail(receiver, fault)
+                self.fail(fault)
 
     def _guard(self, call: Callable[[Receiver], None]) -> None:
         """Call the receiver; a fault of ours ends the connection and nothing else."""
@@ -204,79 +210,35 @@ class Wire(BoundedProtocol):
             try:
                 call(receiver)
             except Exception as fault:
-                self._fail(receiver, fault)
+                self.fail(fault)
 
-    def _fail(self, receiver: Receiver, fault: Exception) -> None:
+    def fail(self, fault: Exception) -> None:
+        """A fault of ours: end the connection as well as can be."""
         logger.error("a connection failed: %s", describe_fault(fault))
+        receiver = self._receiver
         try:
-            receiver.fail()
+            if receiver is None:
+                self._transport.abort()
+            else:
+                receiver.fail()
         except Exception as second:
             logger.error("and could not be ended well: %s", describe_fault(second))
             self._transport.abort()
 
-    def _release_handler(self) -> None:
-        """mitmproxy's task waits for a close of its own when the client has ended first."""
-        if self._has_ended and not self.is_taken_over:
-            io = self.handler.transports.get(self.handler.client)
-            if io is not None and io.handler is not None:
-                io.handler.cancel("closed by the relay")
-            self.lose()
-
-    def _listen_in(self) -> None:
-        """Hear what mitmproxy's protocol is told of the room for writing, before the takeover.
-
-        Its read loop waits for that room, so with a client that does not read the takeover waits.
-        """
-        old: Any = self._old
-        old_pause, old_resume = old.pause_writing, old.resume_writing
-
-        def pause() -> None:
-            old_pause()
-            self.pause_writing()
-
-        def resume() -> None:
-            old_resume()
-            self.resume_writing()
-
-        old.pause_writing, old.resume_writing = pause, resume
-
-    def _take_over(self, retry_s: float = _RETRY_S) -> None:
-        self._guard(lambda receiver: self._try_to_take_over(retry_s))
-
-    def _try_to_take_over(self, retry_s: float) -> None:
-        """Become the transport's protocol, once mitmproxy's read loop waits with nothing read.
-
-        Any other moment would let a chunk that the loop still holds come late.
-        """
-        if self.is_taken_over or self.is_closing or self._has_ended:
-            return
-        reader = self.handler.transports[self.handler.client].reader
-        waiter = reader._waiter  # type: ignore[union-attr]
-        if waiter is None or waiter.done() or reader._buffer:  # type: ignore[union-attr]
-            # Not from the timer itself: it runs behind the socket, which may always have more.
-            loop = asyncio.get_running_loop()
-            later_s = min(2 * retry_s, _MAX_RETRY_S)
-            loop.call_later(retry_s, loop.call_soon, self._take_over, later_s)
-            return
-        self._transport.set_protocol(self)
-        self.is_taken_over = True
-        if self._wants_pause:
-            self._transport.pause_reading()
-
 
 class TlsWire(Wire):
-    """A client's transport under TLS, whose handshake mitmproxy's layer has made.
+    """A client's transport under TLS.
 
     Args:
-        handler: mitmproxy's handler of the connection.
         transport: The connection's transport.
-        tls: The layer's TLS session.
+        holder: Who has the connection besides.
+        tls: The TLS session, whose handshake is over.
     """
 
-    def __init__(
-        self, handler: ConnectionHandler, transport: asyncio.Transport, tls: SSL.Connection
-    ) -> None:
-        super().__init__(handler, transport)
+    __slots__ = ("_is_shut", "_tls")
+
+    def __init__(self, transport: asyncio.Transport, holder: Holder, tls: SSL.Connection) -> None:
+        super().__init__(transport, holder)
         self._tls = tls
         self._is_shut = False
 
@@ -303,10 +265,18 @@ class TlsWire(Wire):
         super().close()
 
     def data_received(self, data: bytes) -> None:
+        try:
+            self._tls.bio_write(data)
+        except SSL.Error:
+            self._transport.abort()
+            return
+        self.read_session()
+
+    def read_session(self) -> None:
+        """Give the receiver what the session holds."""
         plaintext: list[bytes] = []
         has_ended = False
         try:
-            self._tls.bio_write(data)
             while True:
                 plaintext.append(self._tls.recv(_PLAINTEXT_BYTES))
         except SSL.WantReadError:
@@ -319,7 +289,7 @@ class TlsWire(Wire):
         # Reading may have moved the session on (a key update), and that has to be answered.
         self._flush()
         if plaintext:
-            self._deliver(plaintext[0] if len(plaintext) == 1 else b"".join(plaintext))
+            self.deliver(plaintext[0] if len(plaintext) == 1 else b"".join(plaintext))
         if has_ended:
             self._guard(lambda receiver: receiver.receive_eof())
 

@@ -116,7 +116,7 @@ class ReplayHandler(ConnectionHandler):
     async def _send(self, relay: Relay) -> None:
         flow, watch, guard = self._flow, self._replay.watch, self._replay.guard
         body = flow.request.data.content or b""
-        sender = Sender(self, body)
+        sender = Sender(self.client, body)
         head, error = self._read_head(len(body))
         guard.admit_replay(flow)
         try:

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from mitmproxy import http
-from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy import connection, http
 
 from route_addon.carry.client_stream import Nobody
 from route_addon.carry.relay import Relay
@@ -43,20 +42,20 @@ class Sender(Nobody):
     """The client's side of a request that is sent again: all of it is there, nobody reads.
 
     Args:
-        handler: The handler.
+        client: The connection that it came by.
         body: The request's content.
     """
 
-    def __init__(self, handler: ConnectionHandler, body: bytes) -> None:
+    def __init__(self, client: connection.Client, body: bytes) -> None:
         self.exchange: ReplayedExchange | None = None
         self.is_over = asyncio.Event()
-        self._handler = handler
+        self._client = client
         self._body = body
 
     @property
-    def handler(self) -> ConnectionHandler:
-        """Asks the hooks."""
-        return self._handler
+    def client(self) -> connection.Client:
+        """The connection that it came by."""
+        return self._client
 
     def resume_content(self) -> None:
         """The content is wanted: once, and whole."""

@@ -23,7 +23,7 @@ class FakeWire:
         self.is_closing = False
         self.is_aborted = False
         self.is_reading = True
-        self.handler = object()
+        self.client = object()
 
     def write(self, data: bytes) -> None:
         assert not self.is_closing

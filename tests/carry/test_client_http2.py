@@ -638,10 +638,10 @@ class TestAnswers:
         assert abandoned == [True]
         assert await peer.heard() == [("RST_STREAM", 1, INTERNAL_ERROR, False)]
 
-    async def test_the_handler(self) -> None:
-        """Whoever watches asks for it."""
+    async def test_the_client(self) -> None:
+        """Whoever watches asks who it is."""
         peer = await connect()
-        assert peer.ask().stream.handler is peer.wire.handler
+        assert peer.ask().stream.client is peer.wire.client
 
 
 class TestWire:

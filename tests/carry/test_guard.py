@@ -340,7 +340,7 @@ async def test_tls(host: Any, is_ours: bool) -> None:
     """TLS with a certificate that mitmproxy has made up is refused."""
     session = SSL.Connection(SSL.Context(SSL.TLS_SERVER_METHOD))
     if is_ours:
-        session.set_app_data(Offer((b"http/1.1",)))
+        session.set_app_data(Offer((b"http/1.1",), lambda name: SSL.Context(SSL.TLS_SERVER_METHOD)))
     client = make_client()
     data = tls.TlsData(client, context.Context(client, host.options), ssl_conn=session)
     Guard().tls_start_client(data)

@@ -5,6 +5,7 @@ raises, with a token in its message. What then asks must get its own answer, a r
 closed connection, in time; what may not pass does not pass; and no log tells the token.
 """
 
+import contextlib
 import importlib
 import ssl
 import types
@@ -19,27 +20,38 @@ from tests.e2e.harness import ALICE, Client, Fleet, Router, build_request, check
 from tests.e2e.test_websockets import HANDSHAKE
 
 MODULES = (
-    "addon",
     "carry.arrivals",
     "carry.client_http1",
     "carry.deadlines",
+    "carry.door",
     "carry.exchange",
-    "carry.guard",
+    "carry.handshake",
     "carry.http1",
     "carry.http1_content",
     "carry.http1_parts",
     "carry.relay",
     "carry.resolve",
     "carry.spool",
-    "carry.tls",
     "carry.tunnel",
     "carry.upstream",
     "carry.verify",
+    "carry.visitor",
     "carry.wire",
     "core.router",
 )
-LAST_RESORT = "_guard"
+HOSTED_MODULES = ("addon", "carry.guard", "carry.hosted", "carry.listener", "carry.tls")
+"""What has to do with connections by way of mitmproxy."""
+
+LAST_RESORTS = ("_guard", "connection_made")
 """What catches faults cannot be broken and catch its own: it is a few lines for that reason."""
+
+HOST_ALL = """
+class Asker:
+    def client_connected(self, client):
+        pass
+ctx.master.addons.add(Asker())
+"""
+"""Lets mitmproxy host all connections: somebody wants to know of them."""
 
 SECRET = b"eyJhbGciOiJSUzI1NiJ9.eyJrZXkiOjB9." + b"c2lnbmF0dXJl" * 30
 PATIENCE_S = 6.0
@@ -63,7 +75,7 @@ setattr(*importlib.import_module({module!r})._whole)
 """
 
 
-def find_places(modules: Sequence[str] = MODULES) -> Iterator[tuple[str, str]]:
+def find_places(modules: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every function and method: its module, and its path in there."""
     for name in modules:
         module = importlib.import_module(f"route_addon.{name}")
@@ -80,20 +92,37 @@ def _methods(owner: type) -> Iterator[str]:
         return
     for name, value in vars(owner).items():
         is_special = name.startswith("__") and name != "__init__"
-        if isinstance(value, types.FunctionType) and not is_special and name != LAST_RESORT:
+        if isinstance(value, types.FunctionType) and not is_special and name not in LAST_RESORTS:
             yield f"{owner.__name__}.{name}"
+
+
+@contextlib.contextmanager
+def _run(fleet: Fleet, key_options: Mapping[str, str], certificate: Path) -> Iterator[Router]:
+    """A relay that does not wait long for anything."""
+    names = ("head", "body", "send", "keepalive", "answer", "tls_handshake")
+    short = {f"route_{name}_timeout": 1 for name in names}
+    with run_relay(fleet, key_options, certs=f"*={certificate}", **short) as relay:
+        yield relay
+        check_secrets(relay.log.replace(ALICE, "").replace("Traceback", "").encode())
 
 
 @pytest.fixture(scope="module")
 def router(
     shared_fleet: Fleet, key_options: Mapping[str, str], certificate: Path
 ) -> Iterator[Router]:
-    """A relay that does not wait long for anything."""
-    names = ("head", "body", "send", "keepalive", "answer", "tls_handshake")
-    short = {f"route_{name}_timeout": 1 for name in names}
-    with run_relay(shared_fleet, key_options, certs=f"*={certificate}", **short) as relay:
+    """A relay to which connections come straight."""
+    with _run(shared_fleet, key_options, certificate) as relay:
         yield relay
-        check_secrets(relay.log.replace(ALICE, "").replace("Traceback", "").encode())
+
+
+@pytest.fixture(scope="module")
+def hosting(
+    shared_fleet: Fleet, key_options: Mapping[str, str], certificate: Path
+) -> Iterator[Router]:
+    """A relay whose connections mitmproxy hosts."""
+    with _run(shared_fleet, key_options, certificate) as relay:
+        assert not relay.run_inside(HOST_ALL)
+        yield relay
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +174,12 @@ def _talk_websocket(handshake: bytes) -> Callable[[Client], int]:
     return talk
 
 
-@pytest.mark.parametrize(
-    ("module", "path"), [pytest.param(*place, id=".".join(place)) for place in find_places()]
-)
+def _places(modules: Sequence[str]) -> pytest.MarkDecorator:
+    places = [pytest.param(*place, id=".".join(place)) for place in find_places(modules)]
+    return pytest.mark.parametrize(("module", "path"), places)
+
+
+@_places(MODULES)
 def test_a_fault(
     module: str,
     path: str,
@@ -157,6 +189,31 @@ def test_a_fault(
     tls: ssl.SSLContext,
 ) -> None:
     """It costs those who meet it their answer, and nobody anything else."""
+    _check_fault(module, path, router, fleet, threads, tls)
+
+
+@_places(HOSTED_MODULES)
+def test_a_fault_of_hosting(
+    module: str,
+    path: str,
+    hosting: Router,
+    fleet: Fleet,
+    threads: ThreadPoolExecutor,
+    tls: ssl.SSLContext,
+) -> None:
+    """The same where mitmproxy stands in between."""
+    _check_fault(module, path, hosting, fleet, threads, tls)
+
+
+def _check_fault(
+    module: str,
+    path: str,
+    router: Router,
+    fleet: Fleet,
+    threads: ThreadPoolExecutor,
+    tls: ssl.SSLContext,
+) -> None:
+    """Break a function while requests come, and check what becomes of them."""
     pod, token = fleet.alice["pulseaudio_http"], fleet.alice.token
     target = b"/container/%%b/%d/x" % pod.port
     good, bad = target % token, target % (token[:-9] + b"AAAAAAAAA")

@@ -296,7 +296,7 @@ def test_protocols(tls_router: Router) -> None:
             assert client.tls.selected_alpn_protocol() == chosen
     with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
         Certified(tls_router, client_context("ftp"))
-    tls_router.wait_for("TLS handshake failed: OpenSSL Error('no application protocol in common')")
+    tls_router.wait_for("no application protocol in common")
 
 
 def test_a_hello_in_pieces(tls_router: Router) -> None:
@@ -331,7 +331,7 @@ def test_garbage(tls_router: Router, data: bytes) -> None:
         client.send(data)
         with contextlib.suppress(ConnectionError):
             client.read_to_end()
-    tls_router.wait_for("TLS handshake failed: the ClientHello is")
+    tls_router.wait_for("TLS handshake failed: ")
     assert data.hex() not in tls_router.log
     assert tls_router.ask(HEALTH).status == 200
 
