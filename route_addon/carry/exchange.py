@@ -354,12 +354,12 @@ class Exchange:
 
     def _pump(self) -> None:
         """Send the next block of a collected body, once the last has been read."""
-        if self._spool is not None and not self._spool.is_busy:
-            self._spool.read(self._guarded(partial(self._pumped, self._connection)))
+        spool, connection = self._spool, self._connection
+        if spool is not None and connection is not None and not spool.is_busy:
+            read = self._guarded(partial(self._pumped, connection))
+            spool.read(read, connection.lend_socket())
 
-    def _pumped(
-        self, reader: UpstreamConnection | None, block: bytes, error: RouteError | None
-    ) -> None:
+    def _pumped(self, reader: UpstreamConnection, block: bytes, error: RouteError | None) -> None:
         connection, spool = self._connection, self._spool
         if connection is None or spool is None:
             return

@@ -11,8 +11,15 @@ from route_addon.core.errors import RouteError, SpoolFull
 
 MEMORY_BYTES: Final = 64 * 1024
 """Up to this a body stays in memory."""
-BLOCK_BYTES: Final = 256 * 1024
-"""How much is read back from the file at once."""
+BLOCK_BYTES: Final = 512 * 1024
+"""The largest block that is written, or read back, at once: with each the threads are asked once.
+A body waits in memory for no larger block than what its file holds already."""
+MOST_HELD_BYTES: Final = 8 * 2**20
+"""While all bodies hold more than this in memory, blocks stay small."""
+_MAX_PIECES: Final = 256
+"""What comes in more pieces is joined before it is written (the kernel's IOV_MAX is 1024)."""
+_SEND_BYTES: Final = 4 * 2**20
+"""How much of one body a thread sends before it looks to others."""
 _THREADS: Final = 4
 """Disks stall: their work is done beside the loop."""
 
@@ -30,6 +37,8 @@ class Spools:
         self.max_bytes = 0
         self.used_bytes = 0
         """What the files of all bodies hold now."""
+        self.held_bytes = 0
+        """What all bodies hold in memory while they are collected."""
         self.configure(folder, max_bytes)
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
 
@@ -91,21 +100,34 @@ class Spool:
         Raises:
             SpoolFull: The bound is used up.
         """
+        spools = self._spools
         self._pieces += pieces
         added = sum(map(len, pieces))
         self._held += added
         self.size += added
-        if self._held <= MEMORY_BYTES:
+        spools.held_bytes += added
+        if self._held <= MEMORY_BYTES or self._held <= self._next_block_bytes:
             return True
-        spools = self._spools
         if spools.used_bytes + self._held > spools.max_bytes:
             raise SpoolFull("route_spool_bytes")
         spools.used_bytes += self._held
         self._filed += self._held
-        block, self._pieces, self._held = b"".join(self._pieces), [], 0
-        self.is_busy = True
-        self._submit(lambda: self._write_block(block), lambda _, error: done(error))
+        block, self._pieces = self._pieces, []
+        self._submit(lambda: self._write_block(block), lambda _, error: self._written(done, error))
         return False
+
+    @property
+    def _next_block_bytes(self) -> int:
+        is_much_held = self._spools.held_bytes > MOST_HELD_BYTES
+        return 0 if is_much_held else min(self._filed, BLOCK_BYTES)
+
+    def _written(self, done: Callable[[RouteError | None], None], error: RouteError | None) -> None:
+        self._forget_held()
+        done(error)
+
+    def _forget_held(self) -> None:
+        self._spools.held_bytes -= self._held
+        self._held = 0
 
     def hold(self, content: bytes) -> None:
         """Take the whole body at once; it stays in memory."""
@@ -121,10 +143,23 @@ class Spool:
         """Read it from its beginning again."""
         self._offset = 0
 
-    def read(self, done: Callable[[bytes, RouteError | None], None]) -> None:
-        """Read the next block of the file; ``done`` gets no bytes at its end."""
-        self.is_busy = True
-        self._submit(self._read_block, lambda block, error: done(block or b"", error))
+    def read(
+        self, done: Callable[[bytes, RouteError | None], None], socket: int | None = None
+    ) -> None:
+        """Read the next block of the file, after a socket has taken what it takes at once.
+
+        Args:
+            done: Gets the block; no bytes at the file's end.
+            socket: A descriptor to send to, and to close: it is sent to past our memory.
+        """
+
+        def read() -> bytes:
+            if socket is None:
+                return self._read_block(BLOCK_BYTES)
+            self._send(socket)
+            return self._read_block(MEMORY_BYTES)
+
+        self._submit(read, lambda block, error: done(block or b"", error))
 
     def close(self) -> None:
         """Give the room back."""
@@ -132,26 +167,46 @@ class Spool:
             return
         self._is_closed = True
         self._pieces = []
+        self._forget_held()
         if not self.is_busy:
             self._close_file()
 
-    def _write_block(self, block: bytes) -> None:
+    def _write_block(self, pieces: list[bytes]) -> None:
         if self._file is None:
             self._file = _open_unlinked(self._spools.folder)
-        view = memoryview(block)
+        if len(pieces) > _MAX_PIECES:
+            pieces = [b"".join(pieces)]
+        written = os.writev(self._file, pieces)
+        view = memoryview(b"".join(pieces) if written < sum(map(len, pieces)) else b"")[written:]
         while view:
             view = view[os.write(self._file, view) :]
 
-    def _read_block(self) -> bytes:
+    def _read_block(self, size: int) -> bytes:
         assert self._file is not None
-        block = os.pread(self._file, BLOCK_BYTES, self._offset)
+        block = os.pread(self._file, size, self._offset)
         self._offset += len(block)
         return block
+
+    def _send(self, socket: int) -> None:
+        """Send of the file what the socket takes at once.
+
+        One that is lost takes nothing more: who sends it the next block hears of that.
+        """
+        assert self._file is not None
+        until = self._offset + _SEND_BYTES
+        try:
+            while sent := os.sendfile(socket, self._file, self._offset, until - self._offset):
+                self._offset += sent
+        except (BlockingIOError, ConnectionError):
+            pass
+        finally:
+            os.close(socket)
 
     def _submit[T](
         self, work: Callable[[], T], done: Callable[[T | None, RouteError | None], None]
     ) -> None:
         loop = asyncio.get_running_loop()
+        self.is_busy = True
 
         def finish(future: Future[T]) -> None:
             if future.cancelled():

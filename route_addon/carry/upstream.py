@@ -139,6 +139,19 @@ class UpstreamConnection(BoundedProtocol):
         self._expect_server()
         self._transport.write(data)
 
+    def lend_socket(self) -> int | None:
+        """A descriptor to send to past the transport, which has sent all; to be closed.
+
+        Returns:
+            None where nobody may: the transport has something to send, or encrypts.
+        """
+        transport = self._transport
+        has_more = transport.is_closing() or transport.get_write_buffer_size()
+        if has_more or transport.get_extra_info("sslcontext") is not None:
+            return None
+        # One of its own: the transport may be closed meanwhile, and its number be another's.
+        return os.dup(transport.get_extra_info("socket").fileno())
+
     def pause_reading(self) -> None:
         """The client does not read: let the server wait. Its silence is our doing then."""
         self.deadline = NEVER

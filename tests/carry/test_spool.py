@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from route_addon.carry.spool import BLOCK_BYTES, MEMORY_BYTES, Spool, Spools
+from route_addon.carry.spool import (
+    BLOCK_BYTES,
+    MEMORY_BYTES,
+    MOST_HELD_BYTES,
+    Spool,
+    Spools,
+)
 from route_addon.core.errors import RouteError, SpoolFull
 
 MIB = 2**20
@@ -97,13 +104,38 @@ async def test_what_does_not(size: int, piece: int, spools: Spools, tmp_path: Pa
         assert await _write(spool, body[at : at + piece]) is None
     assert not spool.is_in_memory
     assert spool.size == size
-    assert size - MEMORY_BYTES <= spools.used_bytes <= size
+    assert size - max(MEMORY_BYTES, min(size / 2, BLOCK_BYTES)) <= spools.used_bytes <= size
     assert not list(tmp_path.iterdir())
     assert _open_files(tmp_path) == 1
     assert await _read(spool) == body
     spool.close()
-    assert spools.used_bytes == 0
+    assert spools.used_bytes == spools.held_bytes == 0
     await _wait_until_closed(tmp_path)
+
+
+@pytest.mark.parametrize(("held", "count"), [(0, 8), (MOST_HELD_BYTES, 32)])
+async def test_blocks(
+    held: int, count: int, spools: Spools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They grow with the file, unless much is held in memory for others."""
+    blocks: list[int] = []
+    write = os.writev
+
+    def note(descriptor: int, pieces: list[bytes]) -> int:
+        blocks.append(sum(map(len, pieces)))
+        return write(descriptor, pieces)
+
+    monkeypatch.setattr(os, "writev", note)
+    spools.held_bytes = held
+    spool = spools.open()
+    body = os.urandom(4 * MIB)
+    for at in range(0, len(body), MEMORY_BYTES):
+        assert await _write(spool, body[at : at + MEMORY_BYTES]) is None
+    assert len(blocks) == count
+    assert max(blocks) <= (BLOCK_BYTES if not held else MEMORY_BYTES) + MEMORY_BYTES
+    assert await _read(spool) == body
+    spool.close()
+    assert spools.held_bytes == held
 
 
 async def test_pieces(spools: Spools) -> None:
@@ -112,6 +144,71 @@ async def test_pieces(spools: Spools) -> None:
     assert await _write(spool, b"a", b"b", b"c" * MEMORY_BYTES) is None
     assert await _write(spool, b"d") is None
     assert await _read(spool) == b"ab" + b"c" * MEMORY_BYTES + b"d"
+    spool.close()
+
+
+async def test_many_pieces(spools: Spools) -> None:
+    """More than the kernel takes at once are no fault."""
+    spool = spools.open()
+    body = os.urandom(MEMORY_BYTES + 1)
+    assert await _write(spool, *(body[at : at + 1] for at in range(len(body)))) is None
+    assert await _read(spool) == body
+    spool.close()
+
+
+async def _send(spool: Spool, receiver: socket.socket, sender: socket.socket) -> bytes:
+    """Send what the socket takes, and read the next block."""
+    told: asyncio.Future[tuple[bytes, RouteError | None]] = (
+        asyncio.get_running_loop().create_future()
+    )
+    sender.setblocking(False)
+    lent = os.dup(sender.fileno())
+    spool.read(lambda block, error: told.set_result((block, error)), lent)
+    block, error = await told
+    assert error is None
+    with pytest.raises(OSError):
+        os.fstat(lent)
+    return block
+
+
+async def test_sending_past_our_memory(spools: Spools) -> None:
+    """What a socket takes goes straight to it; the block is what comes next."""
+    spool = spools.open()
+    body = os.urandom(3 * MIB)
+    assert await _write(spool, body) is None
+    sender, receiver = socket.socketpair()
+    with sender, receiver:
+        received = b""
+        while block := await _send(spool, receiver, sender):
+            assert len(block) <= MEMORY_BYTES
+            sender.setblocking(True)
+            thread = threading.Thread(target=sender.sendall, args=(block,))
+            thread.start()
+            receiver.setblocking(False)
+            while len(received) < len(body):
+                try:
+                    received += receiver.recv(MIB)
+                except BlockingIOError:
+                    if not thread.is_alive():
+                        break
+            thread.join()
+        sender.close()
+        receiver.setblocking(True)
+        while data := receiver.recv(MIB):
+            received += data
+    assert received == body
+    spool.close()
+
+
+async def test_a_socket_that_is_lost(spools: Spools) -> None:
+    """It takes nothing: the block is the first one."""
+    spool = spools.open()
+    body = os.urandom(MIB)
+    assert await _write(spool, body) is None
+    sender, receiver = socket.socketpair()
+    receiver.close()
+    with sender:
+        assert await _send(spool, receiver, sender) == body[:MEMORY_BYTES]
     spool.close()
 
 
@@ -139,13 +236,13 @@ async def test_closed_while_it_is_written(
 ) -> None:
     """Nobody is told, and its room is given back once the disk has done."""
     may_write = threading.Event()
-    write = os.write
+    write = os.writev
 
-    def slow(descriptor: int, data: bytes) -> int:
+    def slow(descriptor: int, pieces: list[bytes]) -> int:
         may_write.wait(10)
-        return write(descriptor, data)
+        return write(descriptor, pieces)
 
-    monkeypatch.setattr(os, "write", slow)
+    monkeypatch.setattr(os, "writev", slow)
     spool = spools.open()
     told: list[Any] = []
     assert not spool.write([bytes(MIB)], told.append)
@@ -164,11 +261,11 @@ async def test_a_disk_that_fails(
 ) -> None:
     """It is told as such; after the close nothing is held, and the next body finds room."""
 
-    def fail(descriptor: int, data: bytes) -> int:
+    def fail(descriptor: int, pieces: list[bytes]) -> int:
         raise OSError(fault, "full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", fail)
+        patch.setattr(os, "writev", fail)
         spool = spools.open()
         assert isinstance(await _write(spool, bytes(MIB)), SpoolFull)
         spool.close()
@@ -182,6 +279,7 @@ async def test_a_disk_that_fails(
 async def test_writes_that_are_short(spools: Spools, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that takes a part of a block gets the rest."""
     write = os.write
+    monkeypatch.setattr(os, "writev", lambda descriptor, data: write(descriptor, data[0][:1000]))
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:1000]))
     spool = spools.open()
     body = os.urandom(MEMORY_BYTES + 500)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -453,6 +454,33 @@ async def test_whose_turn_it_is(world: World) -> None:
     connection.expire(0.0)
     assert isinstance(asker.error, UpstreamTimeout)
     assert connection.transport.is_closing()
+
+
+async def test_a_lent_socket(world: World) -> None:
+    """Who has it sends to the server, and in order: none is lent while bytes wait to be sent."""
+    received = bytearray()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            received.extend(data)
+
+    connection = await world.open(await world.serve(read))
+    connection.begin(Asker(), b"POST", PATIENCE_S)
+    connection.write(REQUEST, is_end=False)
+    lent = connection.lend_socket()
+    assert lent is not None
+    assert os.write(lent, b"lent") == 4
+    os.close(lent)
+    connection.write(b"own", is_end=False)
+    async with asyncio.timeout(10):
+        while not received.endswith(b"own"):
+            await asyncio.sleep(0.01)
+    assert received == REQUEST + b"lentown"
+    connection.write(bytes(64 * 2**20), is_end=False)
+    assert connection.is_paused
+    assert connection.lend_socket() is None
+    connection.abandon()
+    assert connection.lend_socket() is None
 
 
 # --- faults
