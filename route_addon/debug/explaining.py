@@ -22,7 +22,7 @@ from route_addon.core.steps import Step
 from route_addon.core.witness import Known
 from route_addon.core.wording import describe_error
 from route_addon.debug.judgement import recorded_head, recorded_time, recorded_verdict
-from route_addon.debug.replay import read_recorded
+from route_addon.debug.recording import read_recorded
 
 _AS_RECORDED: Final = "as recorded: there is no key to verify it with"
 _STILL_THERE: Final = "it is still in the cache, so its checks are these"

@@ -12,7 +12,8 @@ from route_addon.carry.faults import describe_fault
 from route_addon.core.messages import ServeFile
 from route_addon.core.router import Router
 from route_addon.debug.judgement import judge, recorded_time
-from route_addon.debug.replay import DIFFERENT, Comparison, compare, read_recorded
+from route_addon.debug.recording import read_recorded
+from route_addon.debug.replay import DIFFERENT, Comparison, compare
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,9 @@ from typing import BinaryIO, Final
 from mitmproxy import flow, http
 from mitmproxy.io import compat, tnetstring
 
+from route_addon.carry.evidence import EVIDENCE
+from route_addon.core.recorded import BadRecord, Recorded
+
 _MAX_PREFIX: Final = 12
 """Digits of a length, as mitmproxy has it."""
 _MAX_DEPTH: Final = 32
@@ -43,7 +46,8 @@ def read_recording(path: str | Path) -> Iterator[tuple[int, http.HTTPFlow]]:
         path: The file.
 
     Raises:
-        BadRecording: It cannot be read, or holds anything but whole HTTP flows.
+        BadRecording: It cannot be read, or holds anything but whole HTTP flows, or a decision
+            that is not one of ours.
     """
     try:
         # All of it by one descriptor: what is checked is what is read.
@@ -61,7 +65,8 @@ def read_flows(path: str | Path, file: BinaryIO) -> Iterator[tuple[int, http.HTT
         file: The file.
 
     Raises:
-        BadRecording: It holds anything but whole HTTP flows.
+        BadRecording: It holds anything but whole HTTP flows, or a decision
+            that is not one of ours.
         OSError: It cannot be read.
     """
     if not file.seekable():
@@ -83,7 +88,8 @@ def check_flows(path: str | Path, file: BinaryIO) -> None:
         file: The file.
 
     Raises:
-        BadRecording: It holds anything but whole HTTP flows.
+        BadRecording: It holds anything but whole HTTP flows, or a decision
+            that is not one of ours.
         OSError: It cannot be read.
     """
     for _ in read_flows(path, file):
@@ -108,7 +114,23 @@ def _read_flow(path: str | Path, file: BinaryIO, size: int) -> http.HTTPFlow:
         raise BadRecording(path, offset, f"is no flow that can be read ({reason})") from None
     if not isinstance(read, http.HTTPFlow):
         raise BadRecording(path, offset, f"is a {read.type} flow; the router carries HTTP alone")
+    try:
+        read_recorded(read)
+    except BadRecord as fault:
+        raise BadRecording(path, offset, f"the decision of this flow {fault}") from None
     return read
+
+
+def read_recorded(flow: http.HTTPFlow) -> Recorded | None:
+    """The decision that was recorded with a flow; None where there was none.
+
+    Raises:
+        BadRecord: It is not one of ours.
+    """
+    evidence = flow.metadata.get(EVIDENCE)
+    if not isinstance(evidence, dict) or evidence.get("decision") is None:
+        return None
+    return Recorded.read(evidence["decision"])
 
 
 def _read_text(path: str | Path, file: BinaryIO, size: int) -> bytes:

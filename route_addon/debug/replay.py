@@ -7,13 +7,12 @@ from typing import Final, NamedTuple
 
 from mitmproxy import http
 
-from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.mask import PLACEHOLDER
 from route_addon.core.credentials import replace_tokens
-from route_addon.core.recorded import BadRecord, Difference, Recorded, find_differences
+from route_addon.core.recorded import Difference, Recorded, find_differences
 from route_addon.core.router import Router
 from route_addon.debug.judgement import judge, recorded_time
-from route_addon.debug.recording import BadRecording, read_recording
+from route_addon.debug.recording import BadRecording, read_recorded, read_recording
 
 SAME: Final = "same"
 DIFFERENT: Final = "different"
@@ -77,18 +76,6 @@ def _hide_token(token: bytes) -> bytes:
     return token if PLACEHOLDER.fullmatch(token) is not None else b"[token]"
 
 
-def read_recorded(flow: http.HTTPFlow) -> Recorded | None:
-    """The decision that was recorded with a flow; None where there was none.
-
-    Raises:
-        BadRecord: It is not one of ours.
-    """
-    evidence = flow.metadata.get(EVIDENCE)
-    if not isinstance(evidence, dict) or evidence.get("decision") is None:
-        return None
-    return Recorded.read(evidence["decision"])
-
-
 def compare(flow: http.HTTPFlow, router: Router) -> Comparison:
     """Decide a recorded flow again, at its time, and compare.
 
@@ -144,8 +131,6 @@ def _compare_all(path: str | Path, router: Router) -> Iterator[Comparison]:
     for offset, flow in read_recording(path):
         try:
             comparison = compare(flow, router)
-        except BadRecord as fault:
-            raise BadRecording(path, offset, f"the decision of this flow {fault}") from None
         except Exception as fault:
             kind = type(fault).__name__
             raise BadRecording(path, offset, f"this flow cannot be judged ({kind})") from None

@@ -120,6 +120,14 @@ def test_version(tmp_path: Path) -> None:
         list(read_recording(path))
 
 
+def test_decision_of_another_version(tmp_path: Path) -> None:
+    """So it is of a decision that this router does not know how to read."""
+    state = _state(metadata={"route": {"decision": {"version": 2}}})
+    path = _write(tmp_path, FLOW + tnetstring.dumps(state))
+    with pytest.raises(BadRecording, match=f"at byte {len(FLOW)}: the decision of this flow is no"):
+        list(read_recording(path))
+
+
 def test_unreadable(tmp_path: Path) -> None:
     """What cannot be opened is named, too."""
     for path in (tmp_path / "nothing", tmp_path):

@@ -28,6 +28,10 @@ GOOD = tnetstring.dumps(_state())
 BAD = {
     "cut": (GOOD[:-1], "ends within a flow"),
     "foreign version": (tnetstring.dumps({**_state(), "version": 10**6}), "version 1000000"),
+    "foreign decision": (
+        tnetstring.dumps({**_state(), "metadata": {"route": {"decision": {"version": 2}}}}),
+        "the decision of this flow is not of version 1",
+    ),
     "hostile": (b"24:" + b"-1:" * 8 + b"]", "is damaged: no length"),
     "foreign kind": (tnetstring.dumps(_typed.ttcpflow().get_state()), "is a tcp flow"),
 }
