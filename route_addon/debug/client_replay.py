@@ -8,8 +8,9 @@ relay's like any other, decided anew, and its client is nobody.
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
-from mitmproxy import addonmanager, ctx, hooks, http
+from mitmproxy import addonmanager, ctx, exceptions, hooks, http
 from mitmproxy.addons import clientplayback
 from mitmproxy.connection import ConnectionState
 from mitmproxy.options import Options
@@ -33,6 +34,8 @@ from route_addon.debug.replayed_exchange import ReplayedExchange, Sender
 
 logger = logging.getLogger(__name__)
 
+_OPTION: Final = "client_replay"
+
 type Mint = Callable[[str], bytes | None]
 """A fresh token for a pod's host or alias; None where there is none for it."""
 
@@ -54,12 +57,30 @@ class ClientReplay:
         self.relay = relay
         self.mint: Mint = lambda host: None
         """Where tokens come from that are known here no more: whoever holds pyos' keys sets it."""
+        self._is_refused = False
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Be whom mitmproxy makes for each request that is to be sent again."""
         clientplayback.ReplayHandler = partial(  # type: ignore[assignment,misc]
             ReplayHandler, self
         )
+        playback = ctx.master.addons.get("clientplayback")
+        if isinstance(playback, clientplayback.ClientPlayback):
+            vars(playback)["configure"] = partial(self._configure, playback)
+
+    def _configure(self, playback: clientplayback.ClientPlayback, updated: set[str]) -> None:
+        """Let mitmproxy begin what it is told to.
+
+        Where it refuses a file it puts the one before back, as if somebody had set it: all of that
+        would be sent once more.
+        """
+        if self._is_refused:
+            self._is_refused, updated = False, updated - {_OPTION}
+        try:
+            clientplayback.ClientPlayback.configure(playback, updated)
+        except exceptions.OptionsError:
+            self._is_refused = _OPTION in updated
+            raise
 
     def renew(self, flow: http.HTTPFlow, masked: Masked) -> None:
         """Find the tokens that a flow's placeholders stand for: those that are known, or new ones.

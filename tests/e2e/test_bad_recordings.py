@@ -187,6 +187,21 @@ def test_options(mitmweb: Open, fleet: Fleet, bad: Path, kind: str, option: str)
     assert json.dumps(options[option]["value"]) == "[]"
 
 
+@pytest.mark.parametrize("kind", ["cut"])
+def test_what_was_sent_before(mitmweb: Open, fleet: Fleet, bad: Path) -> None:
+    """A file that is refused does not make mitmproxy send the one before it again."""
+    good = bad.with_name("good.mitm")
+    good.write_bytes(GOOD)
+    for times in (1, 2):
+        mitmweb.call("set", "client_replay", str(good))
+        wait_until(lambda: len(fleet.website.requests) >= times, "it is sent")  # noqa: B023
+        wait_until(lambda: mitmweb.call("replay.client.count") == "0", "and answered")
+        check_sentence(mitmweb.call("set", "client_replay", str(bad)), bad, "cut")
+        assert mitmweb.call("replay.client.count") == "0"
+        assert len(fleet.website.requests) == times
+    mitmweb.call("set", "client_replay")
+
+
 def test_answers_that_cannot_be_given(mitmweb: Open, fleet: Fleet, tmp_path: Path) -> None:
     """A command to answer from a flow is refused where it cannot work, and says why."""
     path = tmp_path / "flows.mitm"
