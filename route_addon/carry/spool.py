@@ -101,6 +101,9 @@ class Spool:
             SpoolFull: The bound is used up.
         """
         spools = self._spools
+        if not self._pieces:
+            # The last block is on the disk.
+            self._forget_held()
         self._pieces += pieces
         added = sum(map(len, pieces))
         self._held += added
@@ -113,17 +116,13 @@ class Spool:
         spools.used_bytes += self._held
         self._filed += self._held
         block, self._pieces = self._pieces, []
-        self._submit(lambda: self._write_block(block), lambda _, error: self._written(done, error))
+        self._submit(lambda: self._write_block(block), lambda _, error: done(error))
         return False
 
     @property
     def _next_block_bytes(self) -> int:
         is_much_held = self._spools.held_bytes > MOST_HELD_BYTES
         return 0 if is_much_held else min(self._filed, BLOCK_BYTES)
-
-    def _written(self, done: Callable[[RouteError | None], None], error: RouteError | None) -> None:
-        self._forget_held()
-        done(error)
 
     def _forget_held(self) -> None:
         self._spools.held_bytes -= self._held
