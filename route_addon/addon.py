@@ -230,6 +230,10 @@ class RouteAddon:
         """Note the end of a flow that mitmproxy's layers carried."""
         self._end(flow)
 
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """Note that of one that became a WebSocket."""
+        self._end(flow)
+
     def error(self, flow: http.HTTPFlow) -> None:
         """Note the failure of one."""
         self._end(flow)

@@ -1,6 +1,7 @@
 """What the flows of the stock carrier say of how they ended."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,11 +17,12 @@ from tests.e2e.harness import (
     wait_until,
 )
 
+OPEN_S = 0.3
 WITNESS = """
 class Witness:
     def response(self, flow):
         self.said.append((flow.comment, flow.marked, flow.metadata["route"]["timings"]))
-    error = response
+    error = websocket_end = response
     said = []
 ctx.master.addons.add(Witness())
 """
@@ -75,6 +77,18 @@ def test_upstream_failed(router: Router, fleet: Fleet, kind: str) -> None:
     assert mark == ":boom:"
     assert timings["total"] > 0
     assert comment in router.log
+
+
+def test_websocket(router: Router, fleet: Fleet) -> None:
+    """A WebSocket says how long it was open."""
+    token = fleet.alice.token.decode()
+    with router.open_websocket(f"/websockify?{token}") as websocket:
+        time.sleep(OPEN_S)
+        websocket.send("x")
+        websocket.recv()
+    _find(router, b"/websockify")
+    wait_until(lambda: _find(router, b"/websockify")[2]["total"] >= OPEN_S, "its end is noted")
+    assert _find(router, b"/websockify")[1] == ":electric_plug:"
 
 
 def test_client_left(router: Router, fleet: Fleet) -> None:
