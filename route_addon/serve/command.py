@@ -15,8 +15,8 @@ from route_addon.serve.arguments import PORT, Arguments, parse_arguments
 from route_addon.serve.cgroup import measure_room
 from route_addon.serve.lean import load_master, log_to_stderr
 from route_addon.serve.loop import choose_loop
-from route_addon.serve.metrics.parent import gather_metrics
-from route_addon.serve.supervisor import Supervisor
+from route_addon.serve.metrics.process import open_metrics, run_metrics
+from route_addon.serve.supervisor import Program, Supervisor
 from route_addon.serve.worker import run_worker
 from route_addon.start import refuse_start
 
@@ -42,12 +42,17 @@ def main(argv: Sequence[str]) -> int:
     except ListenFault as fault:
         refuse_start(f"{fault}; name another by route_listen or --listen-port")
     logger.info("workers run on %s", choose_loop().name)
-    with (
-        tempfile.TemporaryDirectory(prefix="route-addon-") as folder,
-        gather_metrics(metrics, folder),
-    ):
-        workers = [Worker(index, count, folder) for index in range(count)]
-        return Supervisor(partial(run_worker, arguments, sockets), workers, sockets).run()
+    listener = open_metrics(metrics)
+    with tempfile.TemporaryDirectory(prefix="route-addon-") as folder:
+        workers = [
+            Program("worker", partial(run_worker, arguments, sockets, worker), sockets)
+            for worker in (Worker(index, count, folder) for index in range(count))
+        ]
+        attendants = []
+        if listener is not None:
+            run = partial(run_metrics, listener, folder)
+            attendants.append(Program("metrics", run, [listener]))
+        return Supervisor(workers, attendants).run()
 
 
 async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress], MetricsAddress | None]:

@@ -14,6 +14,7 @@ from route_addon.config.reloads import Reloads
 from route_addon.config.settings import AccessLogSettings, MetricsAddress
 from route_addon.core.observer import Observer, Report
 from route_addon.options import BadOption
+from route_addon.serve.metrics.address import open_listener, refuse_address
 from route_addon.start import refuse_start
 
 if TYPE_CHECKING:
@@ -191,8 +192,8 @@ class _Metrics:
         else:
             from route_addon.serve.metrics.exposition import Listener
 
-            read = _read_in_loop(readings.read)
-            self.close = Listener(place.host, place.port, read).close
+            listener = open_listener(place)
+            self.close = Listener(listener, _read_in_loop(readings.read)).close
 
 
 def _read_in_loop(read: "Callable[[], Snapshot]") -> "Callable[[], Snapshot]":
@@ -203,12 +204,3 @@ def _read_in_loop(read: "Callable[[], Snapshot]") -> "Callable[[], Snapshot]":
         return read()
 
     return lambda: asyncio.run_coroutine_threadsafe(ask(), loop).result(_PATIENCE_S)
-
-
-def refuse_address(address: MetricsAddress, error: OSError) -> BadOption:
-    """The refusal of an address that cannot be listened on."""
-    return BadOption(
-        "route_metrics",
-        address,
-        f"cannot be listened on ({error.strerror}); choose another port, or 0 for no metrics",
-    )

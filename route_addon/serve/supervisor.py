@@ -4,6 +4,9 @@ Workers are forks of a process that has loaded everything and runs nothing: they
 and one takes another's place in a moment. They listen with the same sockets, so that what waits
 in the queue outlives each of them. Signals are the parent's; workers take words from it over a
 connection of their own, whose end tells them that it is gone.
+
+It has no threads: what one of them held at a fork would be held for ever in the fork. Who needs
+some, as the metrics do, is an attendant: a fork, too, which is there until the last worker is gone.
 """
 
 import contextlib
@@ -18,9 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final, NoReturn
-
-from route_addon.config.workers import Worker
+from typing import Final, NamedTuple, NoReturn
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +36,23 @@ _STEADY_S: Final = 10.0
 _FIRST_WAIT_S: Final = 0.25
 _LONGEST_WAIT_S: Final = 10.0
 
-type Run = Callable[[Worker, socket.socket], int]
-"""Runs a worker in its process, and returns its exit status."""
+
+class Program(NamedTuple):
+    """What a fork does."""
+
+    name: str
+    """What it is called in the log."""
+    run: Callable[[socket.socket], int]
+    """Does it, with the connection to the parent; returns the exit status."""
+    sockets: Sequence[socket.socket]
+    """What it listens with; others of the parent's are closed in it."""
 
 
 class _Seat:
-    """The place of one worker, whoever has it at the moment."""
+    """The place of one fork, whoever has it at the moment."""
 
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
+    def __init__(self, program: Program) -> None:
+        self.program = program
         self.pid = 0
         """0 while nobody has it."""
         self.control: socket.socket | None = None
@@ -85,17 +94,14 @@ class Supervisor:
     """Keeps workers running.
 
     Args:
-        run: What a worker does.
-        workers: Who they are.
-        sockets: What they listen with.
+        workers: What they do.
+        attendants: What others do beside them, to the end of the last of them.
     """
 
-    def __init__(
-        self, run: Run, workers: Sequence[Worker], sockets: Sequence[socket.socket]
-    ) -> None:
-        self._run = run
-        self._seats = [_Seat(worker) for worker in workers]
-        self._sockets = sockets
+    def __init__(self, workers: Sequence[Program], attendants: Sequence[Program] = ()) -> None:
+        self._workers = [_Seat(program) for program in workers]
+        self._attendants = [_Seat(program) for program in attendants]
+        self._seats = [*self._workers, *self._attendants]
         self._selector = selectors.DefaultSelector()
         self._has_started = False
         self._is_ending = False
@@ -119,6 +125,7 @@ class Supervisor:
                     key.data()
                 self._reap()
                 self._start_due()
+            self._dismiss()
         return self._status
 
     def _wait_s(self) -> float | None:
@@ -126,7 +133,7 @@ class Supervisor:
         waiting = [] if self._is_ending else [seat.due for seat in self._seats if not seat.pid]
         if waiting:
             return max(0.0, min(waiting) - time.monotonic())
-        return 60.0 if any(seat.pid for seat in self._seats) else None
+        return 60.0 if any(seat.pid for seat in self._workers) else None
 
     @contextlib.contextmanager
     def _receive_signals(self) -> Iterator[None]:
@@ -147,7 +154,7 @@ class Supervisor:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._end()
             elif number == signal.SIGHUP:
-                for seat in self._seats:
+                for seat in self._workers:
                     seat.say(RELOAD)
 
     def _end(self) -> None:
@@ -157,10 +164,17 @@ class Supervisor:
             return
         self._is_ending = True
         # Each worker still listens; the last one that stops closes the queue.
-        for sock in self._sockets:
-            sock.close()
-        for seat in self._seats:
+        for seat in self._workers:
+            for sock in seat.program.sockets:
+                sock.close()
             seat.say(DRAIN)
+
+    def _dismiss(self) -> None:
+        """Nobody is left whom attendants could be of use to, and they have nothing to lose."""
+        for seat in self._attendants:
+            if seat.pid:
+                os.kill(seat.pid, signal.SIGKILL)
+                os.waitpid(seat.pid, 0)
 
     def _cut(self, status: int) -> None:
         """End whoever is left, and all with this status."""
@@ -186,16 +200,16 @@ class Supervisor:
         pid = os.fork()
         if not pid:
             ours.close()
-            self._become(seat.worker, its, mask)
+            self._become(seat, its, mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         its.close()
         seat.begin(pid, ours)
         self._selector.register(ours, selectors.EVENT_READ, partial(self._hear, seat, ours))
 
     def _become(
-        self, worker: Worker, control: socket.socket, mask: set[int | signal.Signals]
+        self, own: _Seat, control: socket.socket, mask: set[int | signal.Signals]
     ) -> NoReturn:
-        """Be a worker from here on, to the end of the process."""
+        """Do what is done there from here on, to the end of the process."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -207,7 +221,10 @@ class Supervisor:
             self._selector.close()
             for seat in self._seats:
                 seat.close()
-            status = self._run(worker, control)
+                for sock in seat.program.sockets:
+                    if sock not in own.program.sockets:
+                        sock.close()
+            status = own.program.run(control)
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         except BaseException:
@@ -230,11 +247,11 @@ class Supervisor:
             return
         seat.is_ready = True
         if self._has_started:
-            logger.info("worker %d is ready", seat.pid)
-        elif all(one.is_ready for one in self._seats):
+            logger.info("%s %d is ready", seat.program.name, seat.pid)
+        elif all(one.is_ready for one in self._workers):
             self._has_started = True
-            pids = ", ".join(str(one.pid) for one in self._seats)
-            logger.info("%d workers are ready: %s", len(self._seats), pids)
+            pids = ", ".join(str(one.pid) for one in self._workers)
+            logger.info("%d workers are ready: %s", len(self._workers), pids)
 
     def _reap(self) -> None:
         """See who has ended. As a container's first process it gets the orphans, too."""
@@ -247,17 +264,17 @@ class Supervisor:
                     self._lose(seat, os.waitstatus_to_exitcode(raw))
 
     def _lose(self, seat: _Seat, code: int) -> None:
-        pid = seat.pid
+        name, pid = seat.program.name, seat.pid
         seat.end()
         if self._is_ending:
-            self._status = self._status or int(code != 0)
+            self._status = self._status or int(code != 0 and seat in self._workers)
         elif not self._has_started:
-            logger.error("worker %d ended at its start: %s", pid, _describe(code))
+            logger.error("%s %d ended at its start: %s", name, pid, _describe(code))
             self._cut(code if code > 0 else 1)
         else:
             wait_s = max(0.0, seat.due - time.monotonic())
             logger.warning(
-                "worker %d ended: %s; another one starts in %.2f s", pid, _describe(code), wait_s
+                "%s %d ended: %s; another one starts in %.2f s", name, pid, _describe(code), wait_s
             )
 
 

@@ -5,6 +5,10 @@ import re
 import signal
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Event
 
 from tests.e2e.harness import Fleet, Router, ServeCommand, build_request, wait_until
 from tests.e2e.scrape import Scrape, free_port, wait_for_sample
@@ -46,6 +50,51 @@ def test_workers(installation: Mapping[str, object], fleet: Fleet) -> None:
         ask(router, 5)
         wait_for_sample(port, asked_before + 5, "route_requests_total", location="/healthz")
         assert Scrape(port).get("route_draining") == 0
+
+
+def test_scrapes_while_workers_die(installation: Mapping[str, object], fleet: Fleet) -> None:
+    """Every scrape is answered while workers are killed and replaced, and no counter goes back.
+
+    The parent forks them, and has no thread whose locks a fork could inherit.
+    """
+    port = free_port()
+    options = {**installation, "route_metrics": port, "route_workers": 2}
+    with Router(ServeCommand(options)) as router, ThreadPoolExecutor(2) as pool:
+        router.wait_for("2 workers are ready")
+        tasks = Path(f"/proc/{router._process.pid}/task")
+        assert len(list(tasks.iterdir())) == 1
+        is_over = Event()
+        scraping = [pool.submit(_scrape, port, is_over) for _ in range(2)]
+        try:
+            for deaths in range(1, 5):
+                ask(router, 10)
+                os.kill(_newest_worker(router), signal.SIGKILL)
+                wait_until(partial(_has_replaced, router, deaths), "it is replaced")
+        finally:
+            is_over.set()
+        for counted in (one.result() for one in scraping):
+            assert len(counted) > 4
+            assert counted == sorted(counted)
+        wait_for_sample(port, 2, "route_workers")
+        assert len(list(tasks.iterdir())) == 1
+        assert "DeprecationWarning" not in router.log
+
+
+def _scrape(port: int, is_over: Event) -> list[float]:
+    """Scrape without a pause; what was counted each time."""
+    counted = []
+    while not is_over.is_set():
+        counted.append(asked(Scrape(port)))
+    return counted
+
+
+def _has_replaced(router: Router, deaths: int) -> bool:
+    return router.log.count(" is ready") == deaths
+
+
+def _newest_worker(router: Router) -> int:
+    ready = re.findall(r"worker (\d+) is ready|workers are ready: \d+, (\d+)", router.log)
+    return int("".join(ready[-1]))
 
 
 def test_drain(installation: Mapping[str, object], fleet: Fleet) -> None:
@@ -101,6 +150,14 @@ def test_the_parent_is_killed(installation: Mapping[str, object], fleet: Fleet) 
         with router.open_websocket(f"/websockify?{fleet.alice.token.decode()}") as websocket:
             router.signal(signal.SIGKILL)
             router.wait()
-            with socket.create_server(("127.0.0.1", port)):
-                websocket.send("still")
-                assert websocket.recv() == "still"
+            wait_until(lambda: _is_free(port), "nobody holds it")
+            websocket.send("still")
+            assert websocket.recv() == "still"
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True

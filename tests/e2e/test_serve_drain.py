@@ -178,20 +178,28 @@ def test_another_signal_ends_at_once(installation: Mapping[str, object], fleet: 
             assert time.monotonic() - began < 3
 
 
-@pytest.mark.parametrize("carrier", ["relay", "stock"])
-def test_under_mitmdump(installation: Mapping[str, object], fleet: Fleet, carrier: str) -> None:
+def test_under_mitmdump(installation: Mapping[str, object], fleet: Fleet) -> None:
     """SIGTERM drains there, too, with either carrier."""
     slow = Slow()
     fleet.website.play(slow)
-    options = {**installation, "route_carrier": carrier}
     environment = {"ROUTE_DRAIN": "3", "ROUTE_DRAIN_WEBSOCKETS": "0"}
-    with Router(Command(options, environment=environment)) as router:
-        with router.connect() as client:
+    commands = [
+        Command({**installation, "route_carrier": carrier}, environment=environment)
+        for carrier in ("relay", "stock")
+    ]
+    with contextlib.ExitStack() as stack:
+        routers = [stack.enter_context(Router(command)) for command in commands]
+        clients = [stack.enter_context(router.connect()) for router in routers]
+        for client in clients:
             client.send(build_request())
-            wait_until(lambda: slow.waiting == 1, "the request has arrived")
+        wait_until(lambda: slow.waiting == 2, "the requests have arrived")
+        for router in routers:
             router.signal(signal.SIGTERM)
+        for router in routers:
             router.wait_for("draining")
             assert router.ask(HEALTHZ).status == 503
-            slow.may_answer.set()
-            assert client.read_answer().body == b"slow"
-        assert router.wait() == 0
+        slow.may_answer.set()
+        assert [client.read_answer().body for client in clients] == [b"slow", b"slow"]
+        for client in clients:
+            client.close()
+        assert [router.wait() for router in routers] == [0, 0]

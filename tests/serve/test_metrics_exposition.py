@@ -9,6 +9,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from route_addon.config.settings import MetricsAddress
+from route_addon.serve.metrics.address import open_listener
 from route_addon.serve.metrics.exposition import Listener
 from route_addon.serve.metrics.joining import Snapshot
 
@@ -25,7 +27,8 @@ def ask(listener: Listener) -> str:
 @contextlib.contextmanager
 def listen(read: object = None) -> Iterator[Listener]:
     """A listener on a free port."""
-    listener = Listener("127.0.0.1", 0, read or (lambda: OPEN))  # type: ignore[arg-type]
+    listening = open_listener(MetricsAddress("127.0.0.1", 0))
+    listener = Listener(listening, read or (lambda: OPEN))  # type: ignore[arg-type]
     try:
         yield listener
     finally:
@@ -78,13 +81,13 @@ def test_many_scrapers() -> None:
 def test_a_port_that_is_taken() -> None:
     """It says so."""
     with listen() as listener, pytest.raises(OSError):
-        Listener("127.0.0.1", listener.port, lambda: OPEN)
+        open_listener(MetricsAddress("127.0.0.1", listener.port))
 
 
 def test_ipv6() -> None:
     """An IPv6 address is listened on as such."""
     try:
-        listener = Listener("::1", 0, lambda: OPEN)
+        listener = Listener(open_listener(MetricsAddress("::1", 0)), lambda: OPEN)
     except OSError:
         pytest.skip("this machine has no IPv6")
     with contextlib.closing(listener), socket.create_connection(("::1", listener.port), 10) as one:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 PROGRAM = """
 import os, signal, socket, sys, time
-from route_addon.serve.supervisor import DRAIN, READY, RELOAD, Supervisor
+from functools import partial
+from route_addon.serve.supervisor import DRAIN, READY, RELOAD, Program, Supervisor
 from route_addon.config.workers import Worker
 
 def say(text):
@@ -19,9 +20,13 @@ def run(worker, control):
     say(f"start {worker.index}")
 @BODY@
 
+def attend(control):
+@ATTEND@
+
 listener = socket.create_server(("127.0.0.1", 0))
-workers = [Worker(index, 2) for index in range(2)]
-sys.exit(Supervisor(run, workers, [listener]).run())
+own = socket.create_server(("127.0.0.1", 0))
+workers = [Program("worker", partial(run, Worker(index, 2)), [listener]) for index in range(2)]
+sys.exit(Supervisor(workers, [Program("attendant", attend, [own])]).run())
 """
 
 OBEY = """
@@ -40,12 +45,13 @@ class Parent:
 
     Args:
         body: What its workers do.
+        attend: What their attendant does.
     """
 
-    def __init__(self, body: str) -> None:
-        body = textwrap.indent(textwrap.dedent(body), "    ")
+    def __init__(self, body: str, attend: str = "control.recv(1)") -> None:
+        body, attend = (textwrap.indent(textwrap.dedent(one), "    ") for one in (body, attend))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.replace("@BODY@", body)],
+            [sys.executable, "-c", PROGRAM.replace("@BODY@", body).replace("@ATTEND@", attend)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -175,3 +181,50 @@ def test_a_parent_that_is_killed() -> None:
     parent.signal(signal.SIGKILL)
     parent.read("0 is alone", "1 is alone")
     assert parent.end()[0] == -signal.SIGKILL
+
+
+def test_an_attendant() -> None:
+    """It hears no words, has nothing of the workers' sockets, and is there after the last of them.
+
+    The workers have nothing of its socket.
+    """
+    parent = Parent(
+        """
+        control.send(READY)
+        say(f"{worker.index} listens: {listener.fileno() > 0} {own.fileno() > 0}")
+        while control.recv(1) != DRAIN:
+            pass
+        return 0
+        """,
+        """
+        say(f"attendant listens: {listener.fileno() > 0} {own.fileno() > 0}")
+        say(f"hears {control.recv(1)}")
+        """,
+    )
+    own = ["attendant listens: False True", "0 listens: True False", "1 listens: True False"]
+    parent.read("start 0", "start 1", *own)
+    parent.signal(signal.SIGHUP)
+    parent.signal(signal.SIGTERM)
+    status, out, _ = parent.end()
+    assert (status, out) == (0, "")
+
+
+def test_an_attendant_that_dies() -> None:
+    """It is replaced, as a worker is; its death is none of the exit status's."""
+    parent = Parent(
+        OBEY,
+        """
+        time.sleep(0.3)
+        say("attends")
+        os._exit(1)
+        """,
+    )
+    parent.read("start 0", "start 1", "attends", "attends")
+    parent.signal(signal.SIGTERM)
+    assert parent.end()[0] == 0
+
+
+def test_an_attendant_that_fails_at_the_start() -> None:
+    """It ends the whole with its status."""
+    parent = Parent("time.sleep(60)", "sys.exit(4)")
+    assert parent.end()[0] == 4

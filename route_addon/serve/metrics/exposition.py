@@ -8,7 +8,6 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from socketserver import TCPServer
 from threading import BoundedSemaphore, Thread
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler
@@ -86,15 +85,13 @@ def _cumulate(counts: list[float]) -> Iterator[tuple[str, float]]:
 class _Server(ThreadingWSGIServer):
     """A thread for each scrape, a few at most: who opens more is shown the door."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    def __init__(self, listener: socket.socket) -> None:
         self._free = BoundedSemaphore(_MAX_SCRAPES)
-        super().__init__((host, port), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind. Not as ``HTTPServer`` does: it asks for the address's name, and may wait long."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+        # Not bound by itself: it would ask for the address's name, and may wait long.
+        super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_name, self.server_port = listener.getsockname()[:2]
         self.setup_environ()
 
     def verify_request(self, request: object, client_address: object) -> bool:
@@ -135,31 +132,23 @@ def _guard(app: WSGIApplication) -> WSGIApplication:
 
 
 class Listener:
-    """Answers on an address of its own until it is closed.
+    """Answers whoever connects until it is closed.
 
     Args:
-        host: The address.
-        port: Its port; 0 for a free one.
+        listener: What to listen with; closed at the end.
         read: Reads all metrics.
-
-    Raises:
-        OSError: It cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, read: Callable[[], Snapshot]) -> None:
+    def __init__(self, listener: socket.socket, read: Callable[[], Snapshot]) -> None:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Exposition(read))
-        self._server = _Server(host, port)
+        self._server = _Server(listener)
         self._server.set_app(_guard(make_wsgi_app(registry)))
         self.port = self._server.server_port
         self._thread = Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True
         )
         self._thread.start()
-
-    def leave(self) -> None:
-        """Let go of it in a process that has inherited it by a fork."""
-        self._server.socket.close()
 
     def close(self) -> None:
         """Answer no more."""

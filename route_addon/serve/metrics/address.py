@@ -1,0 +1,31 @@
+"""Where metrics are listened for."""
+
+import socket
+from typing import Final
+
+from route_addon.config.settings import MetricsAddress
+from route_addon.options import BadOption
+
+_QUEUE: Final = 16
+
+
+def open_listener(address: MetricsAddress) -> socket.socket:
+    """Listen for scrapers.
+
+    Args:
+        address: Where; port 0 is a free one.
+
+    Raises:
+        OSError: It cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    return socket.create_server((address.host, address.port), family=family, backlog=_QUEUE)
+
+
+def refuse_address(address: MetricsAddress, error: OSError) -> BadOption:
+    """The refusal of an address that cannot be listened on."""
+    return BadOption(
+        "route_metrics",
+        address,
+        f"cannot be listened on ({error.strerror}); choose another port, or 0 for no metrics",
+    )
