@@ -1,6 +1,7 @@
 """What a client gets to read when it is refused: nothing but a reason and the request's id."""
 
 import json
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -26,6 +27,9 @@ _MEDIA_TYPES: Final = {
     "application/xhtml+xml": _HTML,
 }
 """What a media type in Accept is answered with; of those that a wildcard takes, the first."""
+
+_REMEMBERED_BYTES: Final = 256
+"""Longer ones are worked out each time, so that memory stays small."""
 
 _MAX_RANGES: Final = 32
 """How many media ranges of an Accept are looked at; browsers send about eight."""
@@ -61,6 +65,12 @@ def choose_media_type(accept: bytes) -> str:
     The highest quality wins, then the more specific range, then the one named first; text/plain
     where none is preferred.
     """
+    if len(accept) <= _REMEMBERED_BYTES:
+        return _choose_remembered(accept)
+    return _choose(accept)
+
+
+def _choose(accept: bytes) -> str:
     best: tuple[float, int, int] = (0.0, 0, 0)
     chosen = _PLAIN
     media_ranges = accept.decode("latin-1").lower().split(",", _MAX_RANGES)[:_MAX_RANGES]
@@ -73,6 +83,9 @@ def choose_media_type(accept: bytes) -> str:
             if specificity and quality and rank > best:
                 best, chosen = rank, answer
     return chosen
+
+
+_choose_remembered = lru_cache(maxsize=256)(_choose)
 
 
 def _specificity(media_range: str, media_type: str) -> int:

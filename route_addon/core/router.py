@@ -168,6 +168,8 @@ class Router:
         self, head: RequestHead, error: RouteError, location: Location | None = None
     ) -> Respond:
         """The answer to a request that is refused, by a decision or by a carrier."""
+        # Its frames may hold the answer, and that holds the error: a cycle for each refusal.
+        error.__traceback__ = None
         said = field_values(head.fields, b"x-request-id")
         request_id = trusted_id(said, head.peer, self.rules.proxies) or head.request_id
         accept = b", ".join(field_values(head.fields, b"accept"))
