@@ -102,7 +102,7 @@ def _find_known(case: Case, router: Router, mask: Mask) -> Known | None:
 def _detail(case: Case) -> Verdict:
     """What is known of a token: of a refusal, what was told of it too."""
     assert case.verdict is not None
-    outcome, detail = case.verdict.outcome, case.evidence.get("detail")
-    if isinstance(outcome, RouteError) and outcome.slug == case.evidence.get("slug") and detail:
-        return Verdict(None, type(outcome)(str(detail)))
+    outcome, said = case.verdict.outcome, case.evidence
+    if isinstance(outcome, RouteError) and outcome.slug == said.get("slug"):
+        return Verdict(None, type(outcome)(str(said.get("detail") or "")))
     return case.verdict

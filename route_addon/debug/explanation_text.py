@@ -89,14 +89,20 @@ def _tell_outcome(evidence: Evidence) -> Iterator[str]:
 
 def _tell_verdict(case: Case, decision: Decision) -> Iterator[str]:
     """The decision, where it is not all that became of it."""
-    verdict = describe(build_evidence(decision, case.now))
+    evidence = build_evidence(decision, case.now)
+    verdict = describe(evidence)
     rules = f"by the rules in force, as of {describe_time(case.now)}"
     if not case.evidence:
         yield from (verdict, rules)
-    elif verdict == describe(case.evidence):
+    elif describe({**evidence, **_find_rest(case.evidence)}) == describe(case.evidence):
         yield rules
     else:
         yield from (f"{rules}:", verdict)
+
+
+def _find_rest(evidence: Evidence) -> Evidence:
+    """What became of a request beside its decision."""
+    return {name: evidence.get(name) for name in ("http_cache", "answered_by", "edited")}
 
 
 def _tell_differences(recorded: Recorded | None, anew: Recorded) -> Iterator[str]:

@@ -23,7 +23,7 @@ from route_addon.debug.judgement import judge
 from route_addon.debug.views.explanation import ExplanationView
 from tests.core.heads import UPSTREAMS, decide, make_head, make_router
 from tests.hosting import make_flow, make_host
-from tests.minting import LIFE_S, NOW, mint
+from tests.minting import LIFE_S, NOW, key_pair, mint
 
 TOKEN = mint("10.0.0.1")
 OTHER = b"sesame-open-up"
@@ -87,6 +87,29 @@ def test_a_live_flow() -> None:
     cookie = MASK.placeholder(OTHER).decode()
     assert f"\n  ABCAuthorization: {token}\n  Cookie: session={cookie}" in text
     assert "\n  X-Request-ID: made-by-us\n" in text
+
+
+def test_a_token_that_was_refused() -> None:
+    """Why is told as it is of a token that is there, and the verdict once."""
+    stranger = (b"ABCAuthorization", mint("10.0.0.1", signing=key_pair("stranger")))
+    text = explain(make_live(make_router(), stranger), make_router())
+    assert find_step(text, "token") == (
+        "401 token_signature: The desktop token's signature is not valid."
+    )
+    assert text.count("token_signature") == 2
+    assert text.startswith("401 token_signature · ")
+
+
+def test_a_verdict_is_told_once() -> None:
+    """What the cache said of itself, say, changes no decision."""
+    more = {"http_cache": "route-addon; hit; ttl=9", "answered_by": "cache", "edited": True}
+    text = explain(make_live(make_router(), target=b"/x", **more), make_router())
+    first, second, _, rules, after, *_ = text.split("\n")
+    assert first == (
+        "/ -> website website:80 · route-addon; hit; ttl=9 · edited · request made-by-us"
+    )
+    assert second == "answered by the HTTP cache"
+    assert (rules[-4:], after) == (" UTC", "")
 
 
 def test_a_token_from_the_cache() -> None:
