@@ -25,7 +25,6 @@ from route_addon.carry.log_records import hide_tokens_in_logs
 from route_addon.carry.payloads import keep_payloads_out_of_har
 from route_addon.carry.relay import Relay
 from route_addon.carry.resolve import Resolver
-from route_addon.carry.sockets import ListenAddress
 from route_addon.carry.stock import Stock, choose_stock_layers, hide_tokens
 from route_addon.carry.watch import Watch
 from route_addon.carry.watchers import describe_watchers, find_watchers
@@ -100,8 +99,10 @@ class RouteAddon:
             refuse_start(f"the start failed: {describe_fault(fault)}")
         self.guard.describe = self._describe
         self.guard.start_level = self._level
-        self.guard.addresses = self.listen_addresses()
+        self.guard.addresses = self.settings.listen if self.settings is not None else ()
+        self.guard.has_certificate = lambda: bool(self.certificates)
         self.guard.drain = self.drain
+        self.guard.reload = self.reloads.begin
         self.guard.door = self.door
         if self.guard not in ctx.master.addons:
             ctx.master.addons.add(self.guard)
@@ -293,13 +294,9 @@ class RouteAddon:
             self._put_in_force(settings, are_set)
         if self.certificates:
             await self.certificates.refresh()
+        if not self.is_draining:
+            await self.guard.listen_for_tls()
         logger.log(self._level, "reloaded; %s", self._describe())
-
-    def listen_addresses(self) -> list[ListenAddress]:
-        """Where to listen, as far as route_listen says."""
-        addresses = self.settings.listen if self.settings is not None else ()
-        has_tls = bool(self.certificates)
-        return [address for address in addresses if has_tls or not address.is_for_tls]
 
     def _settle(self) -> None:
         """Build the settings whole, then put them in force at once."""

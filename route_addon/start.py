@@ -142,7 +142,7 @@ def load_certificates(settings: Settings, old: Certificates | None) -> Certifica
         files = ()
     elif not files:
         name, files = "certs", tuple(map(_parse_cert, ctx.options.certs))
-        files = files or nginx_files.find_certificate(nginx_files.FOLDER)
+        files = files or _find_mounted(old)
     passphrase = ctx.options.cert_passphrase or ""
     if old is not None and old.source == (files, passphrase):
         return old
@@ -150,6 +150,13 @@ def load_certificates(settings: Settings, old: Certificates | None) -> Certifica
         return Certificates(files, passphrase)
     except CertificateFault as fault:
         raise BadOption(name, fault.files, str(fault)) from None
+
+
+def _find_mounted(old: Certificates | None) -> tuple[CertificateFiles, ...]:
+    """The certificate for nginx; one that has been in force stays so, if it is gone."""
+    there = nginx_files.find_certificate(nginx_files.FOLDER)
+    known = (nginx_files.certificate_files(nginx_files.FOLDER),)
+    return known if old is not None and old.source[0] == known else there
 
 
 def _parse_cert(spec: str) -> CertificateFiles:

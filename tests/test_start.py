@@ -350,6 +350,23 @@ def test_certificates(host: Any, certificate: Path, kept: bool) -> None:
     assert kept == (load_certificates(settings, old) is old)
 
 
+def test_certificate_for_nginx(
+    host: Any, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any other it is taken once it is whole, and stays in force if it is gone again."""
+    monkeypatch.setattr("route_addon.config.nginx_files.FOLDER", tmp_path)
+    chain, key = tmp_path / "ssl" / "tls.crt", tmp_path / "ssl" / "tls.key"
+    chain.parent.mkdir()
+    none = load_certificates(_settings(), None)
+    chain.write_bytes(certificate.read_bytes())
+    assert not load_certificates(_settings(), none)
+    key.write_bytes(certificate.read_bytes())
+    loaded = load_certificates(_settings(), none)
+    assert loaded.source == ((CertificateFiles(str(chain), str(key)),), "")
+    chain.unlink()
+    assert load_certificates(_settings(), loaded) is loaded
+
+
 @pytest.mark.parametrize("name", ["", "*=", "desk.example="])
 def test_mitmproxys_certificates(host: Any, certificate: Path, name: str) -> None:
     """Without ours, those of mitmproxy's own option are taken; ours win over them."""

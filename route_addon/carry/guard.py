@@ -8,6 +8,7 @@ without a stamp, or an upstream connection without an approval, goes nowhere.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from route_addon.carry.listener import (
     listen_with,
     take_listeners_over,
 )
-from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
+from route_addon.carry.sockets import ListenAddress, ListenFault, is_open, open_sockets
 from route_addon.carry.tls import is_own_session, open_refusal
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import Undecided
@@ -55,13 +56,19 @@ class Guard:
         """What the start line says of the configuration."""
         self.addresses: Sequence[ListenAddress] = ()
         """Where to listen; nothing for mitmproxy's own options."""
+        self.has_certificate: Callable[[], bool] = bool
+        """Whether there is TLS to listen for."""
         self.drain: Callable[[], None] | None = None
         """Begins to end the service."""
+        self.reload: Callable[[], None] | None = None
+        """Begins to read the configuration again."""
         self.start_level = logging.INFO
         """Of the start line."""
         self.door: Door | None = None
         """Where connections come in; none for mitmproxy's own way."""
         self._sockets = sockets
+        self._shut: list[socket.socket] = []
+        """Those that wait for a certificate."""
         self._is_ending = False
         self._stamps: WeakKeyDictionary[http.HTTPFlow, ServerAddress | None] = WeakKeyDictionary()
         self._replays: WeakSet[http.HTTPFlow] = WeakSet()
@@ -104,7 +111,7 @@ class Guard:
         if not ctx.options.server:
             return
         try:
-            sockets = self._sockets or open_sockets(self.addresses)
+            sockets = self._open_sockets()
         except ListenFault as fault:
             logger.error("%s", fault)
             return
@@ -130,7 +137,43 @@ class Guard:
         )
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             # Elsewhere than in the main thread it goes on as mitmproxy has it.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
+            self._receive_signals(asyncio.get_running_loop())
+
+    def _receive_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        is_free = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        # Where there is a terminal SIGHUP says that it is gone, which ends a program.
+        if is_free and not _has_terminal():
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        # Asked for only now: the script may have been loaded again.
+        if self.reload is not None:
+            self.reload()
+
+    def _open_sockets(self) -> list[socket.socket]:
+        """The sockets to listen with at once; the others are for later.
+
+        Raises:
+            ListenFault: One cannot be had.
+        """
+        has_tls = self.has_certificate()
+        sockets = self._sockets or open_sockets(self.addresses, has_certificate=has_tls)
+        self._shut = [] if has_tls else [sock for sock in sockets if not is_open(sock)]
+        return [sock for sock in sockets if sock not in self._shut]
+
+    async def listen_for_tls(self) -> None:
+        """Listen where only TLS is wanted, too, if there is a certificate by now."""
+        if not self._shut or not self.has_certificate():
+            return
+        sockets, self._shut = self._shut, []
+        addresses = " and ".join(human.format_address(sock.getsockname()) for sock in sockets)
+        try:
+            await listen_with(sockets, self._admit)
+        except OSError as error:
+            logger.error("cannot listen at %s: %s", addresses, error.strerror)
+        else:
+            logger.log(self.start_level, "route_addon listens at %s, too", addresses)
 
     def _admit(self) -> asyncio.BaseProtocol | None:
         return self.door.admit() if self.door is not None else None
@@ -191,3 +234,12 @@ class Guard:
         self.stamp_answer(flow)
         # A replay's handler asks no hook after this one, but it does ask server_connect.
         self._approved.pop(flow.client_conn, None)
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

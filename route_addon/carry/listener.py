@@ -32,12 +32,13 @@ type Admit = Callable[[], asyncio.BaseProtocol | None]
 
 
 async def listen_with(sockets: Sequence[socket.socket], admit: Admit) -> None:
-    """Take connections from these sockets, in the place of mitmproxy's own listener."""
+    """Take connections from these sockets, too, in the place of mitmproxy's own listener."""
     proxyserver = ctx.master.addons.get("proxyserver")
     mode = mode_specs.ProxyMode.parse(DEAD_END)
-    instance: Any = ServerInstance.make(mode, proxyserver)
+    known = proxyserver.servers._instances
+    instance: Any = known.get(mode) or ServerInstance.make(mode, proxyserver)
     await _serve(instance, sockets, admit)
-    proxyserver.servers._instances[mode] = instance
+    known[mode] = instance
 
 
 async def take_listeners_over(admit: Admit) -> None:

@@ -1,8 +1,11 @@
 """The sockets that the router listens with, where it opens them itself."""
 
+import logging
 import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 """Connections that wait to be accepted, as far as the system lets them (somaxconn)."""
@@ -33,8 +36,17 @@ class ListenFault(Exception):
         super().__init__(f"cannot listen at {address.host or '*'}:{address.port}: {fault}")
 
 
-def open_sockets(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
+def open_sockets(
+    addresses: Sequence[ListenAddress], *, has_certificate: bool = True
+) -> list[socket.socket]:
     """Open sockets, and let them queue connections.
+
+    Those that are for TLS only are shut as long as there is no certificate: whoever connects is
+    refused, and one that cannot be had is left out.
+
+    Args:
+        addresses: Where to listen.
+        has_certificate: Whether there is one.
 
     Raises:
         ListenFault: One cannot be had; those before it are closed again.
@@ -42,7 +54,13 @@ def open_sockets(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
         for address in addresses:
-            opened += _open_address(address)
+            is_open = has_certificate or not address.is_for_tls
+            try:
+                opened += _open_address(address, is_open=is_open)
+            except ListenFault as fault:
+                if is_open:
+                    raise
+                logger.warning("%s; with a certificate, start again", fault)
     except BaseException:
         for sock in opened:
             sock.close()
@@ -50,13 +68,18 @@ def open_sockets(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
     return opened
 
 
-def _open_address(address: ListenAddress) -> list[socket.socket]:
+def is_open(sock: socket.socket) -> bool:
+    """Whether connections are let in: by this process or by one that shares the socket."""
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _open_address(address: ListenAddress, *, is_open: bool) -> list[socket.socket]:
     """The sockets of one address; without a host, of the families that this machine has."""
     opened: list[socket.socket] = []
     port = address.port
     for host in (address.host,) if address.host else _BOTH_FAMILIES:
         try:
-            opened.append(_open(host, port))
+            opened.append(_open(host, port, is_open=is_open))
         except OSError as error:
             if not (opened and host == "::" and not socket.has_dualstack_ipv6()):
                 for sock in opened:
@@ -67,7 +90,7 @@ def _open_address(address: ListenAddress) -> list[socket.socket]:
     return opened
 
 
-def _open(host: str, port: int) -> socket.socket:
+def _open(host: str, port: int, *, is_open: bool) -> socket.socket:
     family, *_, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     # Without the protocol asyncio would not set TCP_NODELAY on what is accepted.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -77,7 +100,8 @@ def _open(host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setblocking(False)
         sock.bind(target)
-        sock.listen(BACKLOG)
+        if is_open:
+            sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise

@@ -57,12 +57,16 @@ def find_ignored_site(folder: Path) -> str:
     )
 
 
+def certificate_files(folder: Path) -> CertificateFiles:
+    """Where nginx's certificate would be, as a Kubernetes TLS secret is mounted."""
+    return CertificateFiles(str(folder / "ssl" / "tls.crt"), str(folder / "ssl" / "tls.key"))
+
+
 def find_certificate(folder: Path) -> tuple[CertificateFiles, ...]:
-    """The certificate that nginx was given, as a Kubernetes TLS secret is mounted."""
-    chain, key = folder / "ssl" / "tls.crt", folder / "ssl" / "tls.key"
-    if not (chain.exists() and key.exists()):
-        return ()
-    return (CertificateFiles(str(chain), str(key)),)
+    """The certificate that nginx was given."""
+    files = certificate_files(folder)
+    is_whole = Path(files.chain).exists() and Path(files.key).exists()
+    return (files,) if is_whole else ()
 
 
 def _console_allow(folder: Path) -> str:

@@ -42,6 +42,7 @@ class Reloads:
         self._refused: Mapping[str, object] | None = None
         self._lock = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
+        self._begun: asyncio.Task[bool] | None = None
 
     @property
     def has_failed(self) -> bool:
@@ -56,6 +57,10 @@ class Reloads:
         """Watch no longer."""
         if self._watching is not None:
             self._watching.cancel()
+
+    def begin(self) -> None:
+        """Read everything again, beside what is going on."""
+        self._begun = asyncio.create_task(self.reload())
 
     async def reload(self) -> bool:
         """Read everything again.

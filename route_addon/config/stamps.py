@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from route_addon.carry.certificate import stamp_file
+from route_addon.config import nginx_files
 from route_addon.config.keys import KEY_OPTIONS
 from route_addon.config.values import OptionValues
 
@@ -14,7 +15,13 @@ def stamp_files(paths: Iterable[str]) -> dict[str, object]:
 
 
 def find_files(values: OptionValues) -> Iterator[str]:
-    """The files that settings are made of: keys, CAs, the configuration file."""
+    """The files that settings are made of: keys, CAs, the configuration file.
+
+    So is a certificate of nginx's, where it would be used: it may come later. Those that an option
+    names are looked at when handshakes come.
+    """
     keys = (values.paths(name) for name in KEY_OPTIONS)
     others = (values.text(name) for name in ("route_config", "route_upstream_ca"))
-    return filter(None, chain(*keys, others))
+    mounted = nginx_files.certificate_files(nginx_files.FOLDER)
+    certificate = () if values.text("route_certs") else (mounted.chain, mounted.key)
+    return filter(None, chain(*keys, others, certificate))

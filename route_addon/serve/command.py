@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
 from route_addon.config.settings import MetricsAddress
@@ -36,17 +37,17 @@ def main(argv: Sequence[str]) -> int:
     if arguments.is_check:
         return check.run_check(arguments)
     log_to_stderr()
-    count, addresses, metrics = asyncio.run(_plan(arguments))
+    plan = asyncio.run(_plan(arguments))
     try:
-        sockets = open_sockets(addresses)
+        sockets = open_sockets(plan.addresses, has_certificate=plan.has_certificate)
     except ListenFault as fault:
         refuse_start(f"{fault}; name another by route_listen or --listen-port")
     logger.info("workers run on %s", choose_loop().name)
-    listener = open_metrics(metrics)
+    listener = open_metrics(plan.metrics)
     with tempfile.TemporaryDirectory(prefix="route-addon-") as folder:
         workers = [
             Program("worker", partial(run_worker, arguments, sockets, worker), sockets)
-            for worker in (Worker(index, count, folder) for index in range(count))
+            for worker in (Worker(index, plan.workers, folder) for index in range(plan.workers))
         ]
         attendants = []
         if listener is not None:
@@ -55,7 +56,16 @@ def main(argv: Sequence[str]) -> int:
         return Supervisor(workers, attendants).run()
 
 
-async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress], MetricsAddress | None]:
+class _Plan(NamedTuple):
+    """What the parent has to know of the configuration."""
+
+    workers: int
+    addresses: Sequence[ListenAddress]
+    has_certificate: bool
+    metrics: MetricsAddress | None
+
+
+async def _plan(arguments: Arguments) -> _Plan:
     """Read the configuration as a worker will: how many of them, and where to listen.
 
     A configuration that cannot be used ends the process here, before anything listens.
@@ -66,10 +76,12 @@ async def _plan(arguments: Arguments) -> tuple[int, Sequence[ListenAddress], Met
     options = lean.options
     port = PORT if options.listen_port is None else options.listen_port
     here = ListenAddress(options.listen_host, port)
-    addresses = route.listen_addresses() if settings.listen else [here]
+    addresses = settings.listen or (here,)
+    has_certificate = bool(route.certificates)
     lean.close()
-    if not addresses:
+    if not has_certificate and all(address.is_for_tls for address in addresses):
         refuse_start(
             str(BadOption("route_listen", options.route_listen, "needs a certificate: route_certs"))
         )
-    return settings.workers or measure_room().workers, addresses, settings.metrics
+    workers = settings.workers or measure_room().workers
+    return _Plan(workers, addresses, has_certificate, settings.metrics)

@@ -215,8 +215,9 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            # One from the terminal comes to all of the group: the parent passes it on.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # These come from a terminal to all of the group: the parent passes them on.
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._selector.close()
             for seat in self._seats:

@@ -56,7 +56,6 @@ class _Obedience:
     def __init__(self, control: socket.socket, route: RouteAddon) -> None:
         self._control = control
         self._route = route
-        self._reloading: asyncio.Task[bool] | None = None
         asyncio.get_running_loop().add_reader(control, self._read)
 
     def _read(self) -> None:
@@ -69,7 +68,7 @@ class _Obedience:
         if not words or DRAIN in words:
             self._route.drain()
         elif RELOAD in words:
-            self._reloading = asyncio.get_running_loop().create_task(self._route.reloads.reload())
+            self._route.reloads.begin()
 
 
 def _say(control: socket.socket, word: bytes) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from OpenSSL import SSL
 from route_addon.carry.guard import Guard
 from route_addon.carry.listener import DEAD_END, listen_addresses
 from route_addon.carry.server_context import Offer
+from route_addon.carry.sockets import ListenAddress
 from tests.hosting import answer, make_client, make_flow, make_host
 
 HERE = ("127.0.0.1", 9)
@@ -297,6 +300,39 @@ async def test_running(host: Any, caplog: pytest.LogCaptureFixture, mode: str | 
     assert server.mode.full_spec == host.options.mode[0]
     assert address == "127.0.0.1"
     assert f"route_addon listens at 127.0.0.1:{port}; upstreams none" in caplog.messages
+
+
+async def test_listens_for_tls_with_a_certificate(host: Any) -> None:
+    """Where only TLS is wanted it listens once there is a certificate, and not before."""
+    guard, certificates = Guard(), list[str]()
+    guard.addresses = [ListenAddress("127.0.0.1", 0), ListenAddress("127.0.0.1", 0, True)]
+    guard.has_certificate = lambda: bool(certificates)
+    await _run(host, guard)
+    await guard.listen_for_tls()
+    (plain,) = listen_addresses()
+    certificates.append("one")
+    await guard.listen_for_tls()
+    await guard.listen_for_tls()
+    both = listen_addresses()
+    assert both[0] == plain
+    assert len(both) == 2
+    for address in both:
+        (await asyncio.open_connection(*address))[1].close()
+    (server,) = host.master.addons.get("proxyserver").servers
+    assert server.is_running
+
+
+@pytest.mark.parametrize("has_terminal", [True, False])
+def test_terminal(has_terminal: bool) -> None:
+    """It knows whether a terminal controls it, whose end SIGHUP would tell of."""
+    code = "from route_addon.carry.guard import _has_terminal; print(_has_terminal())"
+    words = [sys.executable, "-c", code]
+    if has_terminal:
+        words = [sys.executable, "-c", f"import pty; pty.spawn({words})"]
+    told = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, check=True, start_new_session=True
+    )
+    assert told.stdout.split() == [str(has_terminal).encode()]
 
 
 async def test_connected_at_the_dead_end(host: Any) -> None:

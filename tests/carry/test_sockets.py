@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
+from route_addon.carry.sockets import ListenAddress, ListenFault, is_open, open_sockets
 
 
 def test_both_families() -> None:
@@ -42,6 +42,24 @@ def test_taken(host: str) -> None:
         ):
             open_sockets([first, ListenAddress(host, port)])
         open_sockets([first])[0].close()
+
+
+def test_without_a_certificate(caplog: pytest.LogCaptureFixture) -> None:
+    """What is for TLS only is shut until somebody listens with it; what is taken is left out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        tls = ListenAddress("127.0.0.1", 0, is_for_tls=True)
+        addresses = [ListenAddress("127.0.0.1", 0), tls, tls._replace(port=taken.getsockname()[1])]
+        plain, shut = open_sockets(addresses, has_certificate=False)
+        with plain, shut:
+            assert (is_open(plain), is_open(shut)) == (True, False)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(shut.getsockname(), 5)
+            shut.listen()
+            assert is_open(shut)
+            socket.create_connection(shut.getsockname(), 5).close()
+        assert "Address already in use; with a certificate, start again" in caplog.text
+        with pytest.raises(ListenFault):
+            open_sockets(addresses)
 
 
 def test_no_such_name() -> None:

@@ -8,8 +8,13 @@ from tests.config.building import build
 
 
 def test_files_that_settings_are_made_of() -> None:
-    """Keys, CAs and the configuration file are told of, so that they can be watched."""
-    assert set(build({"route_upstream_ca": "ca.pem"}).files) == {"ca.pem"}
+    """Keys, CAs and the configuration file are told of, so that they can be watched.
+
+    So is nginx's certificate, where no other is named.
+    """
+    files = set(build({"route_upstream_ca": "ca.pem"}).files)
+    assert files == {"ca.pem", "/etc/nginx/ssl/tls.crt", "/etc/nginx/ssl/tls.key"}
+    assert set(build({"route_upstream_ca": "ca.pem", "route_certs": "own.pem"}).files) == {"ca.pem"}
 
 
 def test_files_that_change_while_they_are_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Fleet, Router, ServeCommand, build_request, wait_until
+from tests.e2e.harness import Command, Fleet, Router, ServeCommand, build_request, wait_until
 from tests.e2e.load import Load
 from tests.minting import KeyPair
 
@@ -198,3 +198,12 @@ def test_files_that_cannot_be_used(
     assert router.ask(_get(fleet.alice.token)).status == 200
     volume.write(whole)
     wait_until(lambda: reloaded() > begun, "it is reloaded")
+
+
+def test_a_signal_under_mitmdump(installation: Mapping[str, object], fleet: Fleet) -> None:
+    """Without a terminal SIGHUP reads the files again there, too, and connections stay."""
+    with Router(Command(installation)) as router, router.connect() as client:
+        assert client.ask(build_request()).status == 200
+        router.signal(signal.SIGHUP)
+        router.wait_for("reloaded; ")
+        assert client.ask(build_request()).status == 200

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from tests.e2e.certificates import make_certificate
 from tests.e2e.conftest import client_context
-from tests.e2e.harness import Backend, Client, build_request
+from tests.e2e.harness import Backend, Client, build_request, wait_until
 from tests.image.container import Container, Network
 from tests.image.containerfile import Rooms, Stage, enter
 from tests.manifests import Manifest, build_overlay, find_container, find_environment, find_pods
@@ -193,16 +193,22 @@ def test_a_mounted_certificate(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    """With a TLS secret where the parent has it, port 443 speaks TLS; ACME files are served."""
+    """With a TLS secret where the parent has it, port 443 speaks TLS; ACME files are served.
+
+    So it is if the secret comes only when the router runs: without it nothing is at port 443.
+    """
     rooms, stage = image
     certificate = tmp_path / "certificate.pem"
     certificate.write_bytes(make_certificate())
-    for name in ("tls.crt", "tls.key"):
-        _put(image, tmp_path, f"/etc/nginx/ssl/{name}", certificate.read_bytes())
     request.addfinalizer(lambda: rooms.run("rm", "-r", f"{stage.root}/etc/nginx/ssl"))
     _put(image, tmp_path, "/var/lib/nginx/html/.well-known/acme-challenge/proof", b"of it")
     tls = client_context(certificate, "http/1.1")
-    with Container(*image, cluster.router, _environment(pods["base"])):
+    with Container(*image, cluster.router, _environment(pods["base"])) as container:
+        with cluster.others.joined(), pytest.raises(ConnectionRefusedError):
+            socket.create_connection((ROUTER, 443))
+        for name in ("tls.crt", "tls.key"):
+            _put(image, tmp_path, f"/etc/nginx/ssl/{name}", certificate.read_bytes())
+        wait_until(lambda: ":443, too" in container.log, "it listens at port 443")
         with cluster.others.joined(), Client((ROUTER, 443), tls=tls) as client:
             assert client.ask(build_request(b"/")).body == b"website"
         assert cluster.ask(b"/.well-known/acme-challenge/proof") == b"of it"
