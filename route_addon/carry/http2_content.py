@@ -19,18 +19,21 @@ class Intake:
     """Content, held against the length that was announced.
 
     Args:
-        length: That length, or ``UNTIL_END``.
         is_whole: Whether there is none to come.
     """
 
     __slots__ = ("_credit_bytes", "_left_bytes", "_pieces", "is_whole")
 
-    def __init__(self, length: int, *, is_whole: bool) -> None:
+    def __init__(self, *, is_whole: bool) -> None:
         self.is_whole = is_whole
         """Whether the stream has ended."""
-        self._left_bytes = length
-        self._pieces: list[bytes] = []
         self._credit_bytes = 0
+        self._left_bytes = UNTIL_END
+        self._pieces: list[bytes] = []
+
+    def expect(self, length: int) -> None:
+        """So much is announced, or ``UNTIL_END``."""
+        self._left_bytes = length
 
     @property
     def has_begun(self) -> bool:

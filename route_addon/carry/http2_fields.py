@@ -55,15 +55,19 @@ def build_block(status: int, fields: Fields, length: int | None) -> bytes:
     for name, value in fields:
         head = _encode_name(name) if len(name) <= _CACHED_NAME_BYTES else _encode_any_name(name)
         if head:
-            parts += (head, _encode_length(len(value)), value)
+            size = len(value)
+            parts += (head, _LENGTHS[size] if size < _LONG else _encode_length(size), value)
     if length is not None and length != CHUNKED:
         digits = b"%d" % length
-        parts += (_encode_name(b"content-length"), _encode_length(len(digits)), digits)
+        parts += (_LENGTH_NAME, _LENGTHS[len(digits)], digits)
     return b"".join(parts)
 
 
 def _encode_length(length: int) -> bytes:
-    return bytes((length,)) if length < _LONG else bytes(encode_integer(length, 7))
+    return bytes(encode_integer(length, 7))
+
+
+_LENGTHS: Final = tuple(map(_encode_length, range(_LONG)))
 
 
 def _static_numbers() -> dict[bytes, int]:
@@ -103,3 +107,4 @@ def _encode_any_name(name: bytes) -> bytes:
 
 
 _encode_name = lru_cache(maxsize=1024)(_encode_any_name)
+_LENGTH_NAME: Final = _encode_any_name(b"content-length")

@@ -5,6 +5,7 @@ before its end, and copies its buffer once for each frame in it. So the bytes ar
 by their nine-byte heads, and it gets one whole frame of a sound size at a time.
 """
 
+import struct
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -20,6 +21,8 @@ MAX_BLOCK_BYTES: Final = 64 * 1024
 """The longest field section before END_HEADERS, compressed. Its end may never come."""
 
 HEAD_BYTES: Final = 9
+_HEAD = struct.Struct(">HBBBL")
+"""A frame's head: the length's upper 16 bits and lower 8, the type, the flags, the stream."""
 
 END_STREAM: Final = 0x1
 END_HEADERS: Final = 0x4
@@ -72,6 +75,18 @@ class Frame(NamedTuple):
         return len(self.data) - HEAD_BYTES
 
 
+def build_head(length: int, kind: int, flags: int, stream: int) -> bytes:
+    """A frame's head.
+
+    Args:
+        length: The length of what follows it.
+        kind: The type.
+        flags: The flags.
+        stream: The stream's number.
+    """
+    return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream)
+
+
 class FrameReader:
     """Parts what a client sends into frames."""
 
@@ -104,9 +119,8 @@ class FrameReader:
         frames: list[Frame] = []
         start, end = 0, len(data)
         while end - start >= HEAD_BYTES:
-            length = int.from_bytes(data[start : start + 3])
-            kind, flags = data[start + 3], data[start + 4]
-            stream = int.from_bytes(data[start + 5 : start + 9]) & 0x7FFFFFFF
+            high, low, kind, flags, stream = _HEAD.unpack_from(data, start)
+            length, stream = high << 8 | low, stream & 0x7FFFFFFF
             # Before its end has come: what is refused is not waited for.
             self._check(kind, stream, length)
             stop = start + HEAD_BYTES + length

@@ -7,7 +7,6 @@ state that hyper-h2 would have come to; all else goes its own way. No private na
 and its tests hold both ways against each other, attribute by attribute.
 """
 
-import struct
 from typing import Any, Final
 
 from h2.connection import ConnectionState, H2Connection
@@ -21,9 +20,9 @@ from route_addon.carry.http2_frames import (
     PRIORITY,
     Frame,
     Kind,
+    build_head,
 )
 
-_HEAD = struct.Struct(">HBBBL")
 _MAX_CLOSED: Final = 16
 """How many streams that have ended are held among those that are open."""
 _WHOLE: Final = END_HEADERS | END_STREAM
@@ -157,6 +156,5 @@ class ShortWay(H2Connection):
         stream.state_machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
 
     def _write_frame(self, kind: int, flags: int, number: int, payload: bytes | memoryview) -> None:
-        size = len(payload)
-        self.write(_HEAD.pack(size >> 8, size & 0xFF, kind, flags, number))
+        self.write(build_head(len(payload), kind, flags, number))
         self._frames.append(payload)

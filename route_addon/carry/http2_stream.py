@@ -23,7 +23,6 @@ from route_addon.carry.http2_sections import Section
 from route_addon.carry.tunnel import TunnelMaker
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.core.errors import RequestTimeout, RouteError
-from route_addon.core.framing import UNTIL_END
 from route_addon.core.messages import Fields
 
 if TYPE_CHECKING:
@@ -49,31 +48,34 @@ class Http2Stream:
         is_whole: Whether the request is whole with its fields.
     """
 
+    # What most streams never change stands in the class: to make one costs less.
+
+    deadline = NEVER
+    sent_bytes = 0
+    """Since the client was last seen to be slow."""
+    is_answer_whole = False
+    """Whether nothing follows what waits."""
+    _is_timed = False
+    _exchange: Exchange | None = None
+    _expects_continue = False
+    _is_start_due = False
+    _is_wanted = False
+    _is_delivering = False
+    _is_refused = False
+    """Whether the content was not what it should be."""
+    _body_due = NEVER
+    _send_due = NEVER
+    _has_paused = False
+    _is_answering = False
+    _is_gone = False
+
     def __init__(self, client: "ClientHttp2", number: int, *, is_whole: bool) -> None:
         self.number = number
-        self.deadline = NEVER
-        self._is_timed = False
-        self._client = client
-        self._limits = client.relay.limits
-        self._exchange: Exchange | None = None
-        self._intake = Intake(UNTIL_END, is_whole=is_whole)
-        self._expects_continue = False
-        self._is_start_due = False
-        self._is_wanted = False
-        self._is_delivering = False
-        self._is_refused = False
-        """Whether the content was not what it should be."""
-        self._body_due = NEVER
         self.unsent: deque[memoryview] = deque()
         """What the client leaves no room for."""
-        self.sent_bytes = 0
-        """Since the client was last seen to be slow."""
-        self.is_answer_whole = False
-        """Whether nothing follows what waits."""
-        self._send_due = NEVER
-        self._has_paused = False
-        self._is_answering = False
-        self._is_gone = False
+        self._client = client
+        self._limits = client.relay.limits
+        self._intake = Intake(is_whole=is_whole)
 
     @property
     def is_whole(self) -> bool:
@@ -96,7 +98,7 @@ class Http2Stream:
             self._exchange = relay.make_exchange(self, blank_head(section.fields, peer))
             self._refuse(error)
             return
-        self._intake = Intake(head.length, is_whole=is_whole)
+        self._intake.expect(head.length)
         self._exchange = exchange = relay.make_exchange(self, head)
         if head.length or is_whole:
             exchange.start()
@@ -354,6 +356,8 @@ class Http2Stream:
             self._set_due(NEVER, self._send_due)
 
     def _set_due(self, body_due: float, send_due: float) -> None:
+        if not self._is_timed and body_due is NEVER and send_due is NEVER:
+            return
         self._body_due, self._send_due = body_due, send_due
         self.deadline = min(body_due, send_due)
         if (self.deadline is not NEVER) != self._is_timed:

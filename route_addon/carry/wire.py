@@ -299,6 +299,8 @@ class TlsWire(Wire):
         try:
             while True:
                 pieces.append(self._tls.bio_read(_CIPHERTEXT_BYTES))
+                if len(pieces[-1]) < _CIPHERTEXT_BYTES:
+                    break  # all there was: to ask on, and be told so, costs as much as to encrypt
         except SSL.WantReadError:
             pass
         if pieces and not self._transport.is_closing():
