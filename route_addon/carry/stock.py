@@ -14,8 +14,8 @@ from http import HTTPStatus
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, http
-from mitmproxy import flow as flow_module
 from mitmproxy.connection import ConnectionState
+from mitmproxy.flow import Error
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, _http1, _http2
 
@@ -225,7 +225,7 @@ def _has_left(flow: http.HTTPFlow) -> bool:
     """Whether the client has gone, or somebody has killed the flow."""
     error, client = flow.error, flow.client_conn
     assert error is not None
-    is_killed = error.msg == flow_module.Error.KILLED_MESSAGE
+    is_killed = error.msg == Error.KILLED_MESSAGE
     return is_killed or not client.state & ConnectionState.CAN_WRITE or _RESET in error.msg
 
 

@@ -104,13 +104,20 @@ def find_fault(flow: http.HTTPFlow, router: Router) -> str | None:
         return f"{request}: its token is in the path or the query, where no two are alike"
     if flow.websocket is not None:
         return f"{request}: a WebSocket cannot be answered from a recording"
-    if flow.request.data.content and _streams(flow, router):
-        return f"{request}: its content streams, and is not there when the answer is looked for"
+    fault = _find_content_fault(flow, router) if flow.request.data.content else None
+    if fault is not None:
+        return f"{request}: {fault}"
     if is_cut or (flow.response is not None and flow.response.data.content is None):
         return f"{request}: its answer is not whole in the recording (route_watch_body_bytes)"
     return None
 
 
-def _streams(flow: http.HTTPFlow, router: Router) -> bool:
-    location = judge(flow, router, recorded_time(flow)).location
-    return location is not None and location.body == "stream"
+def _find_content_fault(flow: http.HTTPFlow, router: Router) -> str | None:
+    try:
+        location = judge(flow, router, recorded_time(flow)).location
+    except Exception as fault:
+        # Its metadata may be a stranger's.
+        return f"it cannot be judged ({type(fault).__name__})"
+    if location is not None and location.body == "stream":
+        return "its content streams, and is not there when the answer is looked for"
+    return None

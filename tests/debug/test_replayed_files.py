@@ -47,6 +47,12 @@ def _cut() -> http.HTTPFlow:
     return flow
 
 
+def _odd() -> http.HTTPFlow:
+    flow = _flow(b"/x", b"content", b"POST")
+    flow.metadata[EVIDENCE] = {"request_id": "\u00e9"}
+    return flow
+
+
 def _unanswered() -> http.HTTPFlow:
     flow = _flow()
     flow.response = None
@@ -71,6 +77,7 @@ def test_answers_that_can_be_given(flow: http.HTTPFlow) -> None:
         (_flow(b"/container/%b/80/x" % HIDDEN), ": its token is in the path or the query"),
         (_flow(b"/speedtest/upload", b"0", b"POST"), "POST /speedtest/upload: its content streams"),
         (_websocket(), "a WebSocket"),
+        (_odd(), "POST /x: it cannot be judged (UnicodeEncodeError)"),
         (_without_content(), "not whole"),
         (_cut(), "not whole"),
     ],
