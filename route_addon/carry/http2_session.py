@@ -9,12 +9,13 @@ from typing import Final
 
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
-from h2.events import Event
+from h2.events import DataReceived, Event
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame, WindowUpdateFrame
 
 from route_addon.carry.http2_fields import FieldEncoder
 from route_addon.carry.http2_frames import (
+    HEAD_BYTES,
     MAX_FRAME_BYTES,
     PREFACE,
     ConnectionFault,
@@ -72,9 +73,15 @@ class Session:
             ConnectionFault: More content than a window of it, on a stream that was reset.
             ProtocolError: hyper-h2's, for what ends the connection; it has said so to the client.
         """
-        if frame.kind == Kind.DATA and frame.stream in self._discarded:
-            self._discard(frame)
-            return []
+        if frame.kind == Kind.DATA:
+            if frame.stream in self._discarded:
+                self._discard(frame)
+                return []
+            size = frame.payload_bytes
+            if not frame.flags and self._h2.take_content(frame.stream, size):
+                data = frame.data[HEAD_BYTES:]
+                event = DataReceived(stream_id=frame.stream, data=data, flow_controlled_length=size)
+                return [event]
         return self._h2.receive_data(frame.data)
 
     def receive_known(self, frame: Frame) -> bool:

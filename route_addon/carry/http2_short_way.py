@@ -1,10 +1,10 @@
-"""hyper-h2 with a short way for what is asked most: a request without content, and its answer.
+"""hyper-h2 with a short way for what comes most: a request without content, an answer, a body.
 
 hyper-h2 makes a dozen objects for each frame, describes them to a log that nobody reads, and looks
 each step up twice: that is half of what such a request costs. Most of them need none of it, as
 the state of connection and stream is at hand, and allows the step. Then it is taken here, to the
-state that hyper-h2 would have come to; all else goes its own way. No private name of it is used,
-and its tests hold both ways against each other, attribute by attribute.
+state that hyper-h2 would have come to; all else goes its own way. Two private names are used, of
+the windows for content; the tests hold both ways against each other, attribute by attribute.
 """
 
 from typing import Any, Final
@@ -85,6 +85,29 @@ class ShortWay(H2Connection):
         machine.state = _HALF_CLOSED
         self.streams[number] = stream
         self.highest_inbound_stream_id = number
+
+    def take_content(self, number: int, size: int) -> bool:
+        """A frame of content has come, without padding, and not the last of its stream.
+
+        Args:
+            number: The stream.
+            size: Of the content. hyper-h2 would write it out in hexadecimal, for its log.
+
+        Returns:
+            Whether it was expected, and no more than there is room for.
+        """
+        stream, window = self.streams.get(number), self._inbound_flow_control_window_manager
+        if (
+            stream is None
+            or stream.state_machine.state is not StreamState.OPEN
+            or self.state_machine.state is not _OPEN
+            or size > stream._inbound_window_manager.current_window_size
+            or size > window.current_window_size
+        ):
+            return False
+        stream._inbound_window_manager.window_consumed(size)
+        window.window_consumed(size)
+        return True
 
     def answer(self, number: int, *, is_end: bool) -> bool:
         """Send the fields that the encoder has, as a stream's only ones, in one frame.

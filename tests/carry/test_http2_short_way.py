@@ -31,7 +31,7 @@ BLOCKS = [
     b"\x04\x7f",  # is none
 ]
 HEARD = (RequestReceived, DataReceived, TrailersReceived, StreamReset, WindowUpdated)
-NUMBERS = st.sampled_from([1, 3, 5, 7, 7, 9, 12])
+NUMBERS = st.sampled_from([1, 5, 7, 7, 9, 11, 12])
 SIZES = st.sampled_from([0, 1, 999, 16383, 16384, 16384])
 
 
@@ -43,6 +43,7 @@ class Pair:
         way: Any = self.long._h2
         way.may_begin = lambda number: False
         way.answer = way.answer_on = lambda *args, is_end: False
+        way.take_content = lambda *args: False
         self.ways = 0
         self._count()
 
@@ -76,8 +77,16 @@ def _try(step: Step, session: Session) -> object:
         return "a fault"  # what the client is told of it is compared with all that is written
 
 
-OURS = ("_full", "_frames", "begin", "may_begin", "answer", "answer_on")
-APART = ("config", "encoder", "decoder", "incoming_buffer", "_frame_dispatch_table")
+OURS = ("_full", "_frames", "begin", "may_begin", "answer", "answer_on", "take_content")
+# hyper-h2 sees no Content-Length, so it counts content for nothing.
+APART = (
+    "_actual_content_length",
+    "config",
+    "encoder",
+    "decoder",
+    "incoming_buffer",
+    "_frame_dispatch_table",
+)
 
 
 def _describe(way: ShortWay) -> dict[str, object]:
@@ -167,11 +176,19 @@ def reset(number: int, *, is_whole: bool) -> Step:
     )
 
 
+def acknowledge(number: int, size: int) -> Step:
+    """Content has been taken."""
+    return on_stream(number, lambda session: session.acknowledge(number, size))
+
+
+CONTENT = st.sampled_from([b"", b"x", bytes(17 * 16384)])
+ENDS, PADDING = st.sampled_from([False, False, True]), st.sampled_from([0, 0, 3])
 FLAGS = st.sampled_from([0x5, 0x5, 0x5, 0x4, 0x5 | 0x8])
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(head, NUMBERS, FLAGS, st.sampled_from(BLOCKS)).map(hear),
     st.builds(head, NUMBERS, FLAGS, st.sampled_from(BLOCKS[:2]), NUMBERS).map(hear),
-    st.builds(Speaker.data, NUMBERS, st.just(b"x"), ends=st.booleans()).map(hear),
+    st.builds(Speaker.data, NUMBERS, CONTENT, ends=ENDS, padding=PADDING).map(hear),
+    st.builds(acknowledge, NUMBERS, st.sampled_from([1, 2**17])),
     st.builds(Speaker.window, NUMBERS | st.just(0), st.sampled_from([1, 2**16])).map(hear),
     st.builds(Speaker.reset, NUMBERS).map(hear),
     st.builds(Speaker.settings, INITIAL_WINDOW_SIZE=st.sampled_from([0, 1000, 2**20])).map(hear),
@@ -191,6 +208,7 @@ def test_any_steps(steps: list[Step], is_compared: bool) -> None:
     pair.take(hear(Speaker.settings()))
     for number, block in enumerate([BLOCKS[0], BLOCKS[3], BLOCKS[2]]):
         pair.take(hear(head(2 * number + 1, 0x5, block)))
+    pair.take(hear(head(7, 0x4, BLOCKS[0])))
     for step in steps:
         if not pair.take(step) or is_compared:
             pair.compare()
@@ -246,6 +264,30 @@ def test_windows(window: int, spent: list[int]) -> None:
     assert not pair.take(send(1, 5, is_end=True))
     pair.compare()
     assert pair.take(send(1, 3, is_end=True))
+    pair.compare()
+
+
+@pytest.mark.parametrize(("size", "streams"), [(256, 1), (228, 9)])
+def test_windows_for_content(size: int, streams: int) -> None:
+    """No more is taken than we leave room for: so many KiB on a stream, and on all of them."""
+    pair = Pair()
+    pair.take(hear(Speaker.settings()))
+    for number in range(1, 2 * streams, 2):
+        pair.take(hear(head(number, 0x4, BLOCKS[0])))
+        for _ in range(size // 4 - (number == 17)):
+            assert pair.take(hear(Speaker.data(number, bytes(4096))))
+    pair.compare()
+    assert not pair.take(hear(Speaker.data(2 * streams - 1, bytes(4097))))
+    pair.compare()
+
+
+def test_fields_are_sent_once() -> None:
+    """More of them would be trailers, which end a stream."""
+    pair = Pair()
+    pair.take(hear(Speaker.settings()))
+    pair.take(hear(head(1, 0x5, BLOCKS[0])))
+    assert pair.take(answer(1, 0, is_end=False, is_interim=False))
+    assert not pair.take(answer(1, 0, is_end=False, is_interim=False))
     pair.compare()
 
 
