@@ -413,7 +413,7 @@ class Upstreams:
         except ConnectionResetError:
             raise UpstreamReset from None
         except OSError as fault:
-            raise UpstreamRefused(type(fault).__name__) from None
+            raise UpstreamRefused(_describe_refusal(fault)) from None
         if connection.is_lost:
             raise UpstreamReset
         return connection
@@ -449,3 +449,10 @@ class Upstreams:
         self._idle_count -= 1
         if not idle:
             del self._idle[connection.key]
+
+
+def _describe_refusal(fault: OSError) -> str:
+    """Why there is no connection; the fault's own words would name the address."""
+    if isinstance(fault, ssl.SSLError) or not fault.errno:
+        return type(fault).__name__
+    return os.strerror(fault.errno).lower()

@@ -383,7 +383,7 @@ async def test_refused(world: World) -> None:
     """Nobody listens at any address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(UpstreamRefused):
+    with pytest.raises(UpstreamRefused, match="upstream_refused: connection refused"):
         await world.open(ServerKey(b"http", "127.0.0.1", port, "x"))
 
 
