@@ -12,6 +12,7 @@ from scripts.benchmarks.machine import LOAD_CORE, cpu_s, reset_peak, rss_mib
 from scripts.benchmarks.proxies import Proxy
 
 CONNECTIONS: Final = 16
+_PATIENCE_S: Final = 20
 
 
 class Measure(NamedTuple):
@@ -86,7 +87,9 @@ def wrk(
 
 def h2load(proxy: Proxy, target: str, seconds: float, fields: Sequence[str]) -> Measure:
     """GET over HTTP/2: a few connections with many streams each."""
-    words = ["h2load", "-t1", "-c4", "-m8", "-D", str(max(1, round(seconds)))]
+    # It has been seen to miss its end, and to go on for ever.
+    words = ["timeout", str(_PATIENCE_S + round(seconds)), "h2load", "-t1", "-c4", "-m8"]
+    words += ["-D", str(max(1, round(seconds)))]
     words += [f"-H{field}" for field in fields]
     before = cpu_s(proxy.pid)
     told = _run([*words, f"https://127.0.0.1:{proxy.tls_port}{target}"])
