@@ -28,7 +28,12 @@ from route_addon.carry.spool import Spool
 from route_addon.carry.tunnel import Tunnel, TunnelMaker
 from route_addon.carry.upstream import UpstreamConnection
 from route_addon.carry.wire import Wire
-from route_addon.core.answers import BODILESS_STATUS, SWITCHING_PROTOCOLS, answer_fields
+from route_addon.core.answers import (
+    BODILESS_STATUS,
+    SWITCHING_PROTOCOLS,
+    PlainFields,
+    answer_fields,
+)
 from route_addon.core.attempts import IDEMPOTENT
 from route_addon.core.encodings import encode_head
 from route_addon.core.errors import BadAnswer, ContentTooLarge, InternalError, RouteError
@@ -441,8 +446,12 @@ class Exchange:
                 return
             sent = [*sent, (b"Cache-Status", found)]
             caching.receive_content(pieces, is_end)
-        fields = answer_fields(status, sent, forward)
-        self._send_answer(status, answer.reason, fields, length, pieces, is_end)
+        lines = answer.plain_lines
+        if lines is not None and sent is answer.fields:
+            sent = PlainFields(status, sent, lines, forward)
+        else:
+            sent = answer_fields(status, sent, forward)
+        self._send_answer(status, answer.reason, sent, length, pieces, is_end)
 
     def _encode(
         self, coding: str, pieces: list[bytes], is_end: bool

@@ -45,7 +45,7 @@ from typing import Final, NamedTuple
 
 from route_addon.carry.http1_lines import MAX_LINES_BYTES, KnownLines
 from route_addon.carry.http1_parts import HEAD_END, HeadBuffer, HeadLimits, HeadRules
-from route_addon.core.answers import AnswerField
+from route_addon.core.answers import plain_line
 from route_addon.core.errors import (
     BadAnswer,
     BadField,
@@ -101,6 +101,8 @@ class RawAnswer(NamedTuple):
     """What Content-Length says, which for HEAD and 304 is not what follows (RFC 9110 8.6)."""
     keep_alive: bool
     """Whether the connection can carry another request once the content has been read."""
+    plain_lines: bytes | None = None
+    """What ``core.answers.plain_line`` says of all fields, joined by CRLF; None where it cannot."""
 
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -354,22 +356,22 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
     try:
         version, status, reason = _status_lines[lines[0]]
         # Behind the last field line stand the empty one, and nothing.
-        fields = list(map(_answer_lines.__getitem__, lines[1:-2]))
+        known = list(map(_answer_lines.__getitem__, lines[1:-2]))
     except _MalformedLine:
         return None
-    if len(fields) > limits.fields:
+    if len(known) > limits.fields:
         return None
+    fields, plain, framing = zip(*known, strict=True) if known else _NO_LINES
     options: _Values = ()
     lengths: _Values = ()
     codings: _Values = ()
-    for field in fields:
-        if known := field.framing:
-            if known == _LENGTH:
-                lengths = (*lengths, field[1])
-            elif known == _CONNECTION:
-                options = (*options, field[1])
-            else:
-                codings = (*codings, field[1])
+    for name, value in filter(None, framing):
+        if name == _LENGTH:
+            lengths = (*lengths, value)
+        elif name == _CONNECTION:
+            options = (*options, value)
+        elif name == _CODING:
+            codings = (*codings, value)
     try:
         declared = content_length(lengths)
         length = UNTIL_END if declared is None else declared
@@ -387,7 +389,10 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
         length = 0
     elif length == UNTIL_END:
         keep_alive = False
-    return RawAnswer(version, status, reason, fields, length, declared, keep_alive)
+    # Two Connection lines may say together what none of them says.
+    is_plain = None not in plain and len(options) < 2
+    sent = b"\r\n".join(filter(None, plain)) if is_plain else None
+    return RawAnswer(version, status, reason, list(fields), length, declared, keep_alive, sent)
 
 
 class _MalformedLine(Exception):
@@ -402,11 +407,28 @@ def _parse_status_line(line: bytes) -> tuple[bytes, int, bytes]:
     return HTTP_11 if minor == b"1" else HTTP_10, int(digits), reason
 
 
-def _parse_answer_line(line: bytes) -> AnswerField:
+class _Line(NamedTuple):
+    """What an answer's field line means."""
+
+    field: Field
+    plain: bytes | None
+    """As ``core.answers.plain_line`` has it."""
+    framing: Field | None
+    """The field with its name in lower case, if it is one of the framing's."""
+
+
+_NO_LINES: tuple[tuple[Field, ...], tuple[bytes | None, ...], tuple[Field | None, ...]] = (
+    *((), (), ()),
+)
+
+
+def _parse_answer_line(line: bytes) -> _Line:
     match = _FIELD_LINE.fullmatch(line)
     if match is None:
         raise _MalformedLine
-    return AnswerField(match[1], match[2].rstrip(b" \t"))
+    name, value = match[1], match[2].rstrip(b" \t")
+    known = _framing[name]
+    return _Line((name, value), plain_line(name, value), (known, value) if known else None)
 
 
 # Servers say few things, and say them again and again.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from route_addon.core.answers import AnswerField
+from route_addon.core.answers import PlainFields
 from route_addon.core.messages import Fields
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -88,10 +88,10 @@ def build_answer_head(
         line = _STATUS_LINES[status]
     else:
         line = b"HTTP/1.1 %d %b" % (status, reason or b"")
-    lines = [
-        line,
-        *[field.line if type(field) is AnswerField else b": ".join(field) for field in fields],
-    ]
+    if isinstance(fields, PlainFields):
+        lines = [line, fields.lines]
+    else:
+        lines = [line, *map(b": ".join, fields)]
     if length is not None:
         if length < 0:
             lines.append(b"Transfer-Encoding: chunked")

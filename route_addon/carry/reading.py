@@ -15,14 +15,19 @@ _room: Final = memoryview(bytearray(READ_BYTES))
 
 
 def hold_little(transport: asyncio.Transport) -> None:
-    """Let whoever writes wait as soon as the kernel, which holds megabytes itself, takes no more.
+    """Let whoever writes wait soon after the kernel, which holds megabytes itself, takes no more.
 
     By default a loop holds 64 KiB before it says so, and what comes upon that.
     """
-    # What passes the mark uvloop sends at once, the rest with what else a turn of it brings: short
-    # answers cost a sixth less so. Under TLS a mark of 0 counts as passed with nothing held: it
-    # would never be free again.
+    # What passes the mark uvloop sends at once, and the rest together with what else a turn of it
+    # brings: short answers cost a sixth less so.
     transport.set_write_buffer_limits(HELD_BYTES, 1)
+
+
+def hold_nothing(transport: asyncio.Transport) -> None:
+    """Let whoever writes wait as soon as the kernel takes no more; send all at once until then."""
+    # Under TLS a mark of 0 counts as passed with nothing held: it would never be free again.
+    transport.set_write_buffer_limits(1)
 
 
 class BoundedProtocol(asyncio.BufferedProtocol):

@@ -15,7 +15,7 @@ from route_addon.carry.deadlines import NEVER, Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1 import AnswerReader, RawAnswer
 from route_addon.carry.http1_content import ContentReader, content_reader
-from route_addon.carry.reading import BoundedProtocol, hold_little
+from route_addon.carry.reading import BoundedProtocol, hold_little, hold_nothing
 from route_addon.core.errors import (
     BadAnswer,
     RouteError,
@@ -137,6 +137,9 @@ class UpstreamConnection(BoundedProtocol):
         """
         self._is_sent = is_end
         self._expect_server()
+        if not is_end:
+            # What follows may be sent past the transport.
+            hold_nothing(self._transport)
         self._transport.write(data)
 
     def lend_socket(self) -> int | None:

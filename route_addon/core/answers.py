@@ -1,7 +1,8 @@
 """What an upstream's answer may carry to the client. Both carriers use it."""
 
 import re
-from typing import Self
+from collections.abc import Iterator, Sequence
+from typing import overload
 
 from route_addon.core.authority import parse_authority, same_authority
 from route_addon.core.error_pages import SECURITY_FIELDS
@@ -9,6 +10,7 @@ from route_addon.core.fields import HOP_BY_HOP, Fate, Spellings, connection_opti
 from route_addon.core.messages import Field, Fields, Forward
 
 _DROPPED = HOP_BY_HOP | {b"server", b"x-powered-by", b"content-length"}
+_SECURITY_LINES = b"".join(b"\r\n%b: %b" % field for field in SECURITY_FIELDS)
 _SECURITY = {name.lower(): (name, value) for name, value in SECURITY_FIELDS}
 _HSTS = b"strict-transport-security"
 _FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
@@ -37,27 +39,59 @@ def find_fate(name: bytes) -> Fate | None:
 _fates = Spellings(find_fate)
 
 
-class AnswerField(tuple[bytes, bytes]):
-    """A field of an upstream's answer, with what is known of it: most come again and again.
+def plain_line(name: bytes, value: bytes) -> bytes | None:
+    """How a field is sent whatever else the answer says, if that is certain.
+
+    Returns:
+        Its line without CRLF; nothing when it is dropped; None when more counts than the field.
+    """
+    fate = _fates[name]
+    if fate is None:
+        return b"%b: %b" % (name, value)
+    if fate.is_sent or (fate.noted_as == b"connection" and not is_harmless([value])):
+        return None
+    return b""
+
+
+class PlainFields(Sequence[Field]):
+    """The fields of an answer that leaves, where all lines are plain ones: as ``answer_fields``.
 
     Args:
-        name: Its name, as received.
-        value: Its value.
+        status: The upstream's status.
+        fields: The upstream's fields.
+        lines: Their plain lines, joined by CRLF.
+        forward: The decision that the request was sent by.
     """
 
-    fate: Fate | None
-    framing: bytes
-    """The name in lower case if it says how the answer is framed; else empty."""
-    line: bytes
-    """How it is written, without CRLF."""
+    __slots__ = ("_fields", "_forward", "_sent", "_status", "lines")
 
-    def __new__(cls, name: bytes, value: bytes) -> Self:
-        """Find out what is to be known."""
-        field = super().__new__(cls, (name, value))
-        field.fate = fate = _fates[name]
-        field.framing = b"" if fate is None or fate.is_sent else fate.noted_as
-        field.line = b"%b: %b" % (name, value)
-        return field
+    def __init__(self, status: int, fields: Fields, lines: bytes, forward: Forward) -> None:
+        self._status = status
+        self._fields = fields
+        self._forward = forward
+        self._sent: list[Field] | None = None
+        self.lines = lines + (_SECURITY_LINES if lines else _SECURITY_LINES[2:])
+        """They all as they are written, joined by CRLF."""
+        if forward.hsts:
+            self.lines += b"\r\nStrict-Transport-Security: " + forward.hsts
+
+    @overload
+    def __getitem__(self, index: int) -> Field: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Field]: ...
+    def __getitem__(self, index: int | slice) -> Field | list[Field]:
+        return self._list()[index]
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self._list())
+
+    def _list(self) -> list[Field]:
+        if self._sent is None:
+            self._sent = answer_fields(self._status, self._fields, self._forward)
+        return self._sent
 
 
 def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
@@ -79,7 +113,7 @@ def answer_fields(status: int, fields: Fields, forward: Forward) -> list[Field]:
     missing = dict(_SECURITY)
     connection: list[bytes] = []
     for field in fields:
-        known = field.fate if type(field) is AnswerField else _fates[field[0]]
+        known = _fates[field[0]]
         if known is None:
             sent.append(field)
         elif known.noted_as == _HSTS:

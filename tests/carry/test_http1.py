@@ -487,7 +487,27 @@ ANSWERS = {
 @pytest.mark.parametrize(("wire", "answer"), ANSWERS.values(), ids=ANSWERS.keys())
 def test_answer_is_read(wire: bytes, answer: RawAnswer) -> None:
     """A sound answer's head gives its parts, unchanged."""
-    assert answer == read_answer(wire)
+    read = read_answer(wire)
+    assert isinstance(read, RawAnswer)
+    assert read._replace(plain_lines=None) == answer
+
+
+@pytest.mark.parametrize(
+    ("lines", "plain"),
+    [
+        ((b"A: b", b"Content-Length: 5", b"C:d "), b"A: b\r\nC: d"),
+        ((b"Connection: close", b"A: b"), b"A: b"),
+        ((b"Connection: close", b"A: b", b"Connection: A"), None),
+        ((b"Connection: A", b"A: b"), None),
+        ((b"A: b", b"Location: /"), None),
+        ((), b""),
+    ],
+)
+def test_plain_lines(lines: tuple[bytes, ...], plain: bytes | None) -> None:
+    """Lines that are sent by themselves, joined as they are written; none where one is not."""
+    read = read_answer(answer_with(*lines))
+    assert isinstance(read, RawAnswer)
+    assert read.plain_lines == plain
 
 
 LENGTH = b"Content-Length: 5"

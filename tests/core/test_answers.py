@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from route_addon.core.answers import AnswerField, answer_fields, find_fate, mend
+from route_addon.core.answers import PlainFields, answer_fields, find_fate, mend, plain_line
 from route_addon.core.messages import HTTP_10, Field, Forward, Server
 from tests.core.heads import TLS_CLIENT, forward, make_head, make_router, values
 from tests.minting import mint
@@ -57,23 +57,41 @@ def test_never_sent(name: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "framing"),
+    ("field", "line"),
     [
-        (b"Connection", b"connection"),
-        (b"CONTENT-LENGTH", b"content-length"),
-        (b"transfer-encoding", b"transfer-encoding"),
-        (b"Server", b""),
-        (b"Location", b""),
-        (b"ETag", b""),
+        ((b"ETag", b"x"), b"ETag: x"),
+        ((b"SERVER", b"x"), b""),
+        ((b"Connection", b"keep-alive"), b""),
+        ((b"Connection", b"close, ETag"), None),
+        ((b"location", b"/"), None),
+        ((b"X-Frame-Options", b"DENY"), None),
+        ((b"Strict-Transport-Security", b"max-age=1"), None),
     ],
 )
-def test_what_is_known_of_a_field(name: bytes, framing: bytes) -> None:
-    """It is the field; it says how it is written, and what it tells of the framing."""
-    field, plain = AnswerField(name, b"close"), (name, b"close")
-    assert field == plain
-    assert field.line == name + b": close"
-    assert field.framing == framing
-    assert answer_fields(200, [field], WEBSITE) == answer_fields(200, [plain], WEBSITE)
+def test_a_plain_line(field: Field, line: bytes | None) -> None:
+    """A field is sent, or dropped, by itself, unless something else of the answer counts."""
+    assert plain_line(*field) == line
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"ETag", b"Server", b"date", b"X-Accel-Limit", b"Set-Cookie"]),
+            st.sampled_from([b"a", b"b"]),
+        )
+    ),
+    st.sampled_from([b"", b"max-age=1"]),
+)
+def test_plain_fields(fields: list[Field], hsts: bytes) -> None:
+    """Lines that are joined say what the fields do, one by one."""
+    sent = WEBSITE._replace(hsts=hsts)
+    expected = answer_fields(200, fields, sent)
+    plain = [line for line in (plain_line(*field) for field in fields) if line]
+    lines = b"\r\n".join(plain)
+    found = PlainFields(200, fields, lines, sent)
+    assert found.lines == b"\r\n".join(map(b": ".join, expected))
+    assert list(found) == expected == found[:]
+    assert len(found) == len(expected)
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 404, 500])

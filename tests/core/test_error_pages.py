@@ -52,6 +52,7 @@ PLAIN, PROBLEM, HTML = "text/plain", "application/problem+json", "text/html"
         pytest.param(b"\xff, text/html", HTML, id="no text"),
         pytest.param(b"a/b, " * 31 + b"text/html", HTML, id="the last that is looked at"),
         pytest.param(b"a/b, " * 32 + b"text/html", PLAIN, id="a list without end"),
+        pytest.param(b"text/html" + b" " * 300, HTML, id="longer than what is remembered"),
     ],
 )
 def test_the_media_type(accept: bytes, expected: str) -> None:
