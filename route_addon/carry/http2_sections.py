@@ -30,7 +30,7 @@ one that is longer ends the connection, because its table is lost (RFC 9113 10.5
 MAX_KNOWN: Final = 16
 """How many sections are known of a connection: a page's requests have six or so."""
 MAX_KNOWN_BYTES: Final = 4096
-"""The fields of one of them, as SETTINGS_MAX_HEADER_LIST_SIZE counts them; and its path."""
+"""One of them as it came; and its fields, as SETTINGS_MAX_HEADER_LIST_SIZE counts them."""
 
 # Fields of one byte each, all from the table, and then a path: index 4 of the static table, to be
 # indexed by nobody or by nobody ever. The byte behind it begins the length.
@@ -142,7 +142,7 @@ class FieldDecoder(Decoder):
 def _part(section: bytes) -> _Parted | None:
     """Part a section's bytes; None where they do not stand as in most sections."""
     head = _HEAD.match(section)
-    if head is None:
+    if head is None or len(section) > MAX_KNOWN_BYTES:
         return None
     start, length = head.end(), head[1][0]
     is_huffman, length = length & 0x80, length & _LONG
@@ -152,7 +152,7 @@ def _part(section: bytes) -> _Parted | None:
             length, size = decode_integer(section[start : start + _INTEGER_BYTES], 7)
             begin = start + size
         end = begin + length
-        if end > len(section) or length > MAX_KNOWN_BYTES:
+        if end > len(section):
             return None
         path = section[begin:end]
         if is_huffman:
