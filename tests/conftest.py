@@ -1,11 +1,14 @@
 """What all tests share: keys, made once."""
 
 import asyncio
+import compileall
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+import route_addon
 from route_addon.core.keys import Keys
 from route_addon.serve.loop import choose_loop
 from tests.keys import Pems, make_pems
@@ -25,6 +28,15 @@ def pytest_asyncio_loop_factories(
     """The loop under mitmproxy, and where it makes a difference that of workers, too."""
     loops = {"asyncio": asyncio.new_event_loop}
     return {**loops, "worker": choose_loop().make} if item.path.stem in _LOOPED else loops
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """The package's compiled files, where Python is told to leave none (PYTHONDONTWRITEBYTECODE).
+
+    Each process that a test starts would compile all of it anew, in a quarter of a second.
+    """
+    compileall.compile_dir(Path(route_addon.__file__).parent, quiet=2)
 
 
 @pytest.fixture(scope="session")
