@@ -48,4 +48,4 @@ class KnownLines[T]:
 
 
 def _cost(lines: bytes) -> int:
-    return _COST_BYTES + 2 * len(lines) + _COST_LINE_BYTES * lines.count(b"\n")
+    return _COST_BYTES + 3 * len(lines) + _COST_LINE_BYTES * lines.count(b"\n")

@@ -12,6 +12,7 @@ from typing import Final
 
 from route_addon.core.answers import PlainFields
 from route_addon.core.messages import Fields
+from route_addon.core.sender import SentFields
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 """The interim answer that a client with ``Expect: 100-continue`` waits for (RFC 9110 15.2.1)."""
@@ -50,7 +51,11 @@ def build_request_head(
     Returns:
         The head with its empty line.
     """
-    lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (method, target, host), *map(b": ".join, fields)]
+    first = b"%b %b HTTP/1.1\r\nHost: %b" % (method, target, host)
+    if isinstance(fields, SentFields):
+        lines = [first, fields.lines]
+    else:
+        lines = [first, *map(b": ".join, fields)]
     if length > 0:
         lines.append(b"Content-Length: %d" % length)
     elif length < 0:

@@ -364,10 +364,9 @@ class Upstreams:
         connection = idle[-1]
         if connection.rested_since <= oldest or connection.transport.is_closing():
             return None
+        # Its place stays, even empty: it comes back, or is discarded.
         idle.pop()
         self._idle_count -= 1
-        if not idle:
-            del self._idle[key]
         return connection
 
     async def open(self, key: ServerKey, addresses: Sequence[Address]) -> UpstreamConnection:
@@ -437,21 +436,20 @@ class Upstreams:
     def discard(self, connection: UpstreamConnection) -> None:
         """Forget a connection that is closed, or about to be."""
         self._deadlines.discard(connection)
-        if connection in self._idle.get(connection.key, ()):
-            self._remove_idle(connection)
+        idle = self._idle.get(connection.key)
+        if idle is None:
+            return
+        if connection in idle:
+            idle.remove(connection)
+            self._idle_count -= 1
+        if not idle:
+            del self._idle[connection.key]
 
     def close(self) -> None:
         """Close all that rest."""
         for idle in list(self._idle.values()):
             for connection in list(idle):
                 connection.abandon()
-
-    def _remove_idle(self, connection: UpstreamConnection) -> None:
-        idle = self._idle[connection.key]
-        idle.remove(connection)
-        self._idle_count -= 1
-        if not idle:
-            del self._idle[connection.key]
 
 
 def _describe_refusal(fault: OSError) -> str:

@@ -81,10 +81,11 @@ def build_forward(
     """
     location, sender = request.location, request.sender
     is_websocket = request.is_websocket
-    fields: list[Field] = [*sender.forwarded.fields, (b"X-Request-ID", request_id)]
+    fields: list[Field] = sender.send(request_id)
     if is_websocket:
-        fields += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
-    fields += sender.sent
+        own = len(fields) - len(sender.sent)
+        fields = [*fields[:own], (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        fields += sender.sent
     return Forward(
         location,
         location.upstream,

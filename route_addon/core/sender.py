@@ -38,6 +38,7 @@ class Sender:
 
     __slots__ = (
         "_cookie",
+        "_lines",
         "_location",
         "_sent",
         "_version",
@@ -67,6 +68,7 @@ class Sender:
         self._cookie = cookie
         self._location: Location | None = None
         self._sent: list[Field] = []
+        self._lines = b"", b""
         self.credential: Credential | None = None
         """The credential that was found at the last location, where fields alone hold it."""
 
@@ -74,6 +76,8 @@ class Sender:
         """Come to a location: what was found at another does not count."""
         if self._location is not location:
             self._sent = self._mend(location)
+            behind = b"".join([b"\r\n%b: %b" % field for field in self._sent])
+            self._lines = b"\r\n".join(map(b": ".join, self.forwarded.fields)), behind
             self._location = location
             self.credential = None
 
@@ -81,6 +85,17 @@ class Sender:
     def sent(self) -> list[Field]:
         """The client's fields as they go upstream from the location that it came to."""
         return self._sent
+
+    def send(self, request_id: bytes) -> "SentFields":
+        """All that goes upstream of one request, but for what makes it a handshake.
+
+        Args:
+            request_id: The identifier to send along.
+        """
+        before, behind = self._lines
+        fields = SentFields((*self.forwarded.fields, (b"X-Request-ID", request_id), *self._sent))
+        fields.lines = b"%b\r\nX-Request-ID: %b%b" % (before, request_id, behind)
+        return fields
 
     def _mend(self, location: Location) -> list[Field]:
         """The client's fields, but for the few that must not go as they came."""
@@ -96,6 +111,15 @@ class Sender:
             if self._version == HTTP_2:
                 fields = _join_cookies(fields)
         return fields
+
+
+class SentFields(list[Field]):
+    """The fields of one request as they go upstream; nobody changes them in their place."""
+
+    __slots__ = ("lines",)
+
+    lines: bytes
+    """They all as they are written, joined by CRLF."""
 
 
 class Memory:

@@ -172,6 +172,16 @@ def test_another_location() -> None:
     assert sender.credential is None
 
 
+@pytest.mark.parametrize("fields", [(), (REFERER, (b"Accept", b"*/*"))])
+def test_lines_of_what_is_sent(fields: tuple[Field, ...]) -> None:
+    """They say what the fields do, one by one; the request's identifier stands among them."""
+    sender = find(make_head(b"/", *fields))
+    sender.visit(locate(b"/filer"))
+    sent = sender.send(b"id-1")
+    assert sent == [*sender.forwarded.fields, (b"X-Request-ID", b"id-1"), *sender.sent]
+    assert sent.lines == b"\r\n".join(map(b": ".join, sent))
+
+
 def test_remembered_as_long_as_nothing_changes() -> None:
     """The same fields on the same connection have the same sender; any change makes another."""
     head, memory = make_head(b"/", (b"Accept", b"a")), Memory()
