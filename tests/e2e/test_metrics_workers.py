@@ -98,14 +98,14 @@ def _newest_worker(router: Router) -> int:
 
 
 def test_drain(installation: Mapping[str, object], fleet: Fleet) -> None:
-    """While it drains the metrics say so, to its end."""
+    """While it drains the metrics say so, to its end, even if all of its group hear SIGTERM."""
     port = free_port()
     drain = {"route_drain": 20, "route_drain_websockets": 20}
     options = {**installation, **drain, "route_metrics": port, "route_workers": 2}
     with Router(ServeCommand(options)) as router:
         router.wait_for("2 workers are ready")
         with router.open_websocket(f"/websockify?{fleet.alice.token.decode()}"):
-            router.signal(signal.SIGTERM)
+            os.killpg(router._process.pid, signal.SIGTERM)
             wait_for_sample(port, 1, "route_workers")
             scrape = wait_for_sample(port, 1, "route_draining")
             assert scrape.get("route_open_websockets") == 1

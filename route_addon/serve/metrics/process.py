@@ -6,6 +6,7 @@ parent of the workers has them, nor a worker that is just beginning.
 """
 
 import logging
+import signal
 import socket
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def run_metrics(listener: socket.socket, folder: str, control: socket.socket) ->
     Returns:
         The exit status.
     """
+    # It may come to all of a control group; the parent says when this ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Here, because neither the parent nor a worker needs them.
     from route_addon.serve.metrics.exposition import Listener
     from route_addon.serve.metrics.workers import Gathering
