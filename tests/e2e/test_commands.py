@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.e2e.backend import Backend
-from tests.e2e.footprint import run_relay
-from tests.e2e.harness import Fleet, Router, build_request
+from tests.e2e.harness import Command, Fleet, Router, build_request
 
 FRESH = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 1\r\n\r\nx"
 
@@ -23,9 +22,10 @@ def second() -> Iterator[Backend]:
 def router(
     shared_fleet: Fleet, key_options: Mapping[str, str], second: Backend
 ) -> Iterator[Router]:
-    """A relay with a pool of two."""
+    """A relay with a pool of two; a service would have no commands."""
     servers = f"{shared_fleet.website.url},{second.url};weight=2;backup"
-    with run_relay(shared_fleet, key_options, route_website=servers) as relay:
+    options = {**shared_fleet.options, **key_options, "route_website": servers}
+    with Router(Command({**options, "flow_detail": 0}), has_remote=True) as relay:
         yield relay
 
 
