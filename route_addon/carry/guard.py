@@ -171,6 +171,8 @@ class Guard:
         try:
             await listen_with(sockets, self._admit)
         except OSError as error:
+            # The next reload tries again with what is still shut.
+            self._shut = [sock for sock in sockets if not is_open(sock)]
             logger.error("cannot listen at %s: %s", addresses, error.strerror)
         else:
             logger.log(self.start_level, "route_addon listens at %s, too", addresses)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -320,6 +321,23 @@ async def test_listens_for_tls_with_a_certificate(host: Any) -> None:
         (await asyncio.open_connection(*address))[1].close()
     (server,) = host.master.addons.get("proxyserver").servers
     assert server.is_running
+
+
+async def test_tls_that_cannot_be_listened_for(host: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody else has the port by then: it is told of, and tried again at the next reload."""
+    guard, certificates = Guard(), list[str]()
+    guard.addresses = [ListenAddress("127.0.0.1", 0), ListenAddress("127.0.0.1", 0, True)]
+    guard.has_certificate = lambda: bool(certificates)
+    await _run(host, guard)
+    certificates.append("one")
+    address = guard._shut[0].getsockname()
+    # Both may be bound to it as long as nobody listens.
+    with socket.create_server(address):
+        await guard.listen_for_tls()
+    assert f"cannot listen at 127.0.0.1:{address[1]}: Address already in use" in caplog.text
+    assert len(listen_addresses()) == 1
+    await guard.listen_for_tls()
+    assert listen_addresses()[1] == address
 
 
 @pytest.mark.parametrize("has_terminal", [True, False])
