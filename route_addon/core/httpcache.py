@@ -36,6 +36,7 @@ from route_addon.core.httpcache_request import CacheRequest, matches
 from route_addon.core.httpcache_rules import (
     find_changed,
     why_not_at_all,
+    why_not_kept,
     why_not_shared,
     why_of_no_use,
 )
@@ -44,8 +45,8 @@ from route_addon.core.httpcache_stored import (
     Policy,
     Stored,
     build_stored,
+    find_directives,
     merge_fields,
-    read_directives,
     sort_values,
 )
 from route_addon.core.messages import Field, Fields
@@ -230,7 +231,7 @@ def judge_answer(
         if status == 200 and request.method == b"HEAD" and asked.stored.status == 200:
             new = _amend(request, asked.stored, reason, fields, now, policy)
             return Amend(asked.stored, new, _say(told))
-    why = why_not_at_all(request, status)
+    why = why_not_at_all(request, status) or why_not_kept(find_directives(fields), status)
     if not why:
         stored = build_stored(request, status, reason, fields, now, policy)
         why = why_not_shared(request, fields, stored) or why_of_no_use(stored)
@@ -366,7 +367,7 @@ def _kept(request: CacheRequest, old: Stored, new: Stored, fields: Fields) -> St
     A newer answer that is for this client alone, since it was asked with a Cookie or sets one,
     says nothing against the old one. Any other that may not be stored does.
     """
-    own = read_directives(sort_values(fields))
+    own = find_directives(fields)
     why = why_not_shared(request, fields, new)
     if own.no_store or own.private or why not in (b"", b"cookie", b"set-cookie"):
         return None

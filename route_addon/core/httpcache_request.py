@@ -15,10 +15,10 @@ or rewritten on the way cannot matter.
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from route_addon.core.cache_control import Wishes, parse_wishes, split_list
+from route_addon.core.fields import Spellings
 from route_addon.core.locations import HERE, POD
 from route_addon.core.messages import Field, Fields, Forward
 
@@ -124,7 +124,7 @@ def describe_request(forward: Forward, length: int, now: float) -> CacheRequest 
     values: dict[bytes, list[bytes]] = {}
     inputs: list[Field] = []
     for name, value in forward.fields:
-        lower, is_input = _read_name(name)
+        lower, is_input = _names[name]
         if lower in values:
             values[lower].append(value)
         else:
@@ -138,11 +138,13 @@ def describe_request(forward: Forward, length: int, now: float) -> CacheRequest 
     return CacheRequest(key, forward.method, values, forward.fields, wishes, now, bypass)
 
 
-@lru_cache(maxsize=1024)
 def _read_name(name: bytes) -> tuple[bytes, bool]:
     """A field's name in lower case, and whether its value is part of the key."""
     lower = name.lower()
     return lower, lower in _INPUTS or (lower.startswith(b"x-") and lower not in _UNKEYED)
+
+
+_names = Spellings(_read_name)
 
 
 def _find_bypass(method: bytes, length: int, values: Values, wishes: Wishes) -> bytes:

@@ -11,6 +11,7 @@ answer is never stored, so there is nothing to combine.
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from route_addon.core.cache_control import Directives
 from route_addon.core.errors import BadTarget
 from route_addon.core.freshness import HEURISTICALLY_CACHEABLE
 from route_addon.core.httpcache_request import CacheRequest
@@ -38,7 +39,7 @@ def why_not_at_all(request: CacheRequest, status: int) -> bytes:
         status: The answer's status.
 
     Returns:
-        A token; empty when there is no reason. So do the two below.
+        A token; empty when there is no reason. So do the three below.
     """
     if request.method != b"GET":
         return b"method"
@@ -47,6 +48,21 @@ def why_not_at_all(request: CacheRequest, status: int) -> bytes:
     if not 200 <= status <= 599 or status in (206, 304) or status in _BLAMES_REQUEST:
         return b"status"
     return b""
+
+
+def why_not_kept(directives: Directives, status: int) -> bytes:
+    """Why an answer that says this of its storing is not stored, whatever else it says.
+
+    Args:
+        directives: What it says.
+        status: Its status.
+    """
+    if directives.must_understand and status not in _UNDERSTOOD:
+        return b"not-understood"
+    # RFC 9111 5.2.2.3: who understands the status heeds must-understand instead.
+    if directives.no_store and not directives.must_understand:
+        return b"no-store"
+    return b"private" if directives.private else b""
 
 
 def why_not_shared(request: CacheRequest, fields: Fields, stored: Stored) -> bytes:
@@ -58,15 +74,10 @@ def why_not_shared(request: CacheRequest, fields: Fields, stored: Stored) -> byt
         stored: What would be stored of it.
     """
     directives = stored.directives
+    if why := why_not_kept(directives, stored.status):
+        return why
     if stored.selected is None:
         return b"vary"
-    if directives.must_understand and stored.status not in _UNDERSTOOD:
-        return b"not-understood"
-    # RFC 9111 5.2.2.3: who understands the status heeds must-understand instead.
-    if directives.no_store and not directives.must_understand:
-        return b"no-store"
-    if directives.private:
-        return b"private"
     if any(name.lower() == b"set-cookie" for name, _ in fields):
         return b"set-cookie"
     if request.has_credentials and not directives.is_shareable:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from route_addon.core.cache_control import Directives, parse_answer_directives
-from route_addon.core.fields import HOP_BY_HOP, connection_options
+from route_addon.core.fields import HOP_BY_HOP, Spellings, connection_options
 from route_addon.core.freshness import (
     HEURISTICALLY_CACHEABLE,
     build_date,
@@ -27,6 +27,15 @@ from route_addon.core.messages import Field, Fields
 
 TARGETED: Final = (b"cdn-cache-control",)
 """The targeted fields that we obey (RFC 9213 3)."""
+
+
+def _find_saying(name: bytes) -> bytes:
+    """The name in lower case, if a field with it says how an answer is stored; else empty."""
+    lower = name.lower()
+    return lower if lower == b"cache-control" or lower in TARGETED else b""
+
+
+_saying = Spellings(_find_saying)
 
 _NEVER_STORED: Final = HOP_BY_HOP | {
     # RFC 9111 3.1: of a proxy's connection.
@@ -108,6 +117,15 @@ def read_directives(values: Values) -> Directives:
     """What an answer says of its storing, in Cache-Control or in a field that is meant for us."""
     targeted = [values.get(name, ()) for name in TARGETED]
     return parse_answer_directives(values.get(b"cache-control", ()), targeted)
+
+
+def find_directives(fields: Fields) -> Directives:
+    """The same, of fields as they came: most answers say little, and many no more than that."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        if kept_as := _saying[name]:
+            values.setdefault(kept_as, []).append(value)
+    return read_directives(values)
 
 
 def build_stored(

@@ -8,6 +8,7 @@ from route_addon.core.cache_control import Directives
 from route_addon.core.httpcache_stored import (
     Policy,
     build_stored,
+    find_directives,
     find_entity_tag,
     merge_fields,
     parse_entity_tags,
@@ -102,6 +103,21 @@ def test_targeted() -> None:
     assert stored.directives == Directives(max_age=9, is_targeted=True)
     assert stored.lifetime == 9
     assert len(stored.fields) == 3
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [(b"Date", date(0))],
+        [(b"CACHE-control", b"no-store")],
+        [(b"Cache-Control", b"max-age=9"), (b"X", b"private"), (b"cache-control", b"public")],
+        [(b"CDN-Cache-Control", b"max-age=9"), (b"Cache-Control", b"no-store")],
+    ],
+)
+def test_directives_at_first_look(fields: list[Field]) -> None:
+    """They are those of the answer as it would be stored, in whatever case and order they stand."""
+    assert find_directives(fields) == make_stored(*fields).directives
 
 
 @pytest.mark.parametrize(
