@@ -350,6 +350,9 @@ def _parse_request(head: bytes, line: re.Match[bytes], limits: HeadLimits) -> Ra
     return RawRequest(method, target, version, fields, length, keep_alive, expects_continue)
 
 
+type _Values = tuple[bytes, ...]
+
+
 def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer | None:
     """One whole head; None when it is malformed or has too many fields."""
     lines = head.split(b"\r\n")
@@ -362,23 +365,7 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
     if len(known) > limits.fields:
         return None
     fields, plain, framing = zip(*known, strict=True) if known else _NO_LINES
-    options: _Values = ()
-    lengths: _Values = ()
-    codings: _Values = ()
-    for name, value in filter(None, framing):
-        if name == _LENGTH:
-            lengths = (*lengths, value)
-        elif name == _CONNECTION:
-            options = (*options, value)
-        elif name == _CODING:
-            codings = (*codings, value)
-    try:
-        declared = content_length(lengths)
-        length = UNTIL_END if declared is None else declared
-        if codings:
-            length = request_length(version, lengths, codings)
-    except (BadFraming, UnknownTransferCoding) as error:
-        raise BadAnswer(error.detail or error.slug) from None
+    length, declared, options = _read_framing(version, framing)
     keep_alive = _is_kept_alive(version, options)
     if method == b"HEAD" or status == 304:
         length = 0  # RFC 9112 6.3, rule 1, comes before all that the fields say
@@ -393,6 +380,33 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
     is_plain = None not in plain and len(options) < 2
     sent = b"\r\n".join(filter(None, plain)) if is_plain else None
     return RawAnswer(version, status, reason, list(fields), length, declared, keep_alive, sent)
+
+
+def _read_framing(
+    version: bytes, framing: tuple[Field | None, ...]
+) -> tuple[int, int | None, _Values]:
+    """The length that an answer's fields say, the one that Content-Length says, and Connection.
+
+    Raises:
+        BadAnswer: The length is not certain.
+    """
+    options: _Values = ()
+    lengths: _Values = ()
+    codings: _Values = ()
+    for name, value in filter(None, framing):
+        if name == _LENGTH:
+            lengths = (*lengths, value)
+        elif name == _CONNECTION:
+            options = (*options, value)
+        elif name == _CODING:
+            codings = (*codings, value)
+    try:
+        declared = content_length(lengths)
+        if codings:
+            return request_length(version, lengths, codings), declared, options
+    except (BadFraming, UnknownTransferCoding) as error:
+        raise BadAnswer(error.detail or error.slug) from None
+    return UNTIL_END if declared is None else declared, declared, options
 
 
 class _MalformedLine(Exception):
@@ -417,9 +431,8 @@ class _Line(NamedTuple):
     """The field with its name in lower case, if it is one of the framing's."""
 
 
-_NO_LINES: tuple[tuple[Field, ...], tuple[bytes | None, ...], tuple[Field | None, ...]] = (
-    *((), (), ()),
-)
+_NO_LINES: tuple[tuple[Field, ...], tuple[bytes | None, ...], tuple[Field | None, ...]]
+_NO_LINES = (), (), ()
 
 
 def _parse_answer_line(line: bytes) -> _Line:
@@ -434,9 +447,6 @@ def _parse_answer_line(line: bytes) -> _Line:
 # Servers say few things, and say them again and again.
 _status_lines = Spellings(_parse_status_line)
 _answer_lines = Spellings(_parse_answer_line, max_bytes=_REMEMBERED_LINE_BYTES)
-
-
-type _Values = tuple[bytes, ...]
 
 
 def _sort_framing(fields: list[Field]) -> dict[bytes, _Values]:

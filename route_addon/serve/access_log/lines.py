@@ -75,7 +75,9 @@ def build_combined(report: Report, event: Event, shown: Shown) -> bytes:
 def _dump(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
     """All facts, in one template of parts that are remembered: every request pays for this."""
     head, decision, tunnel, began = report.head, report.decision, report.tunnel, report.began
+    request_id = (report.answer or decision or head).request_id.decode("ascii", "replace")
     client, referer, user_agent = _find_said(head, shown.proxies)
+    address = _quote_client(client)
     source = upstream = location = None
     if decision is not None and decision.location is not None:
         location = decision.location.location
@@ -90,10 +92,10 @@ def _dump(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
         is_short = len(referer or b"") + len(user_agent or b"") <= _REMEMBERED_BYTES
         fields = (_show_fields if is_short else _show_long_fields)(referer, user_agent, max_bytes)
     line = (
-        f'{{"time": "{_iso(_moment(report))}", "event": "{event}", "client": {_quote(client)}, '
+        f'{{"time": "{_iso(_moment(report))}", "event": "{event}", "client": {address}, '
         f"{request}, {fields}, "
         f"{_show_outcome(report.status, report.slug, location, upstream)}, "
-        f'"request_id": {_quote(report.request_id.decode("ascii", "replace"))}, '
+        f'"request_id": {encode_basestring_ascii(request_id)}, '
         f"{_show_token(source, report.is_token_cached)}, "
         f'"http_cache": {_text(report.http_cache.decode("ascii", "replace") or None)}, '
         f'"received_bytes": {tunnel.client_bytes if tunnel else report.received_bytes}, '
@@ -187,6 +189,7 @@ def _show_token(source: str | None, is_cached: bool) -> str:
 
 
 # What is short is remembered: a token is longer.
+_quote_client = lru_cache(maxsize=1024)(_quote)
 _show_request = lru_cache(maxsize=1024)(_show_long_request)
 _show_fields = lru_cache(maxsize=1024)(_show_long_fields)
 _UNREAD: Final = (
