@@ -90,11 +90,16 @@ def _hide_named(masked: Masked, plain: bytes, fields: Fields, is_cut: bool) -> b
 
 def _is_text(plain: bytes, is_cut: bool) -> bool:
     """Whether it is UTF-8, but for a last letter that was cut."""
+    if b"\0" in plain:
+        return False
+    # Nearly all is ASCII, and that is seen ten times as fast.
+    if plain.isascii():
+        return True
     try:
         getincrementaldecoder("utf-8")().decode(plain, not is_cut)
     except ValueError:
         return False
-    return b"\0" not in plain
+    return True
 
 
 def _hide_form(masked: Masked, plain: bytes) -> bytes:

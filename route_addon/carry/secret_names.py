@@ -22,8 +22,16 @@ _WIDER: Final = re.compile(rf"(?i){_STEM}|pass|pwd|credential|auth|cookie|apikey
 _SECRET_NAME: Final = re.compile(rf"(?i){_STEM}")
 _SECRET_ARGUMENT: Final = re.compile(rf"(?i){_STEM}|\A(?:code|state)\Z")
 """And those of OAuth (RFC 6749 4.1.2): as members of JSON these two are everyday words."""
-_NAMES: Final = tuple(stem.encode() for stem in _STEMS)
-_ARGUMENTS: Final = (b"code=", b"code%3d", b"state=", b"state%3d")
+_RAREST_FIRST: Final = b"%=_-zqxjkvbpygfwmucldrhsnioate3"
+
+
+def _with_rarest(word: bytes) -> tuple[bytes, bytes]:
+    """A word behind the letter of it that the fewest texts have."""
+    return bytes([min(word, key=_RAREST_FIRST.index)]), word
+
+
+_NAMES: Final = tuple(_with_rarest(stem.encode()) for stem in _STEMS)
+_ARGUMENTS: Final = tuple(map(_with_rarest, (b"code=", b"code%3d", b"state=", b"state%3d")))
 
 _ARGUMENT: Final = re.compile(
     rb"(?i)(?P<name>(?:\A|[?&#;]|%%3f|%%26|%%23|%%3b)"
@@ -69,9 +77,9 @@ def may_name_secret(text: bytes) -> bool:
     return _holds_any(lower, _NAMES) or (has_arguments and _holds_any(lower, _ARGUMENTS))
 
 
-def _holds_any(lower: bytes, words: tuple[bytes, ...]) -> bool:
-    # A pattern of all of them takes ten times as long; of one byte, a tenth.
-    return any(word in lower for word in words)
+def _holds_any(lower: bytes, words: tuple[tuple[bytes, bytes], ...]) -> bool:
+    # A pattern of all words takes ten times as long as they one by one, a letter a fiftieth of one.
+    return any(letter in lower and word in lower for letter, word in words)
 
 
 def replace_arguments(text: bytes, replace: Callable[[bytes], bytes]) -> bytes:

@@ -6,6 +6,7 @@ from route_addon.carry.secret_names import (
     is_secret_argument,
     is_secret_name,
     may_be_secret,
+    may_name_secret,
     names_secret,
     replace_arguments,
 )
@@ -86,3 +87,18 @@ def test_texts(text: bytes, expected: bool) -> None:
 def test_arguments(text: bytes, expected: bytes) -> None:
     """The values of secret arguments are replaced, and nothing else is."""
     assert replace_arguments(text, lambda value: b"*") == expected
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_one_name_in_much(name: str) -> None:
+    """It is found by itself, whatever letters the text around it lacks."""
+    text = b"1" * 1000 + name.encode() + b"0" * 1000
+    assert may_name_secret(text)
+    assert names_secret(text)
+
+
+@pytest.mark.parametrize("argument", [b"code=1", b"CODE%3D1", b"state=1", b"State%3d1"])
+def test_one_argument_in_much(argument: bytes) -> None:
+    """OAuth's are found as arguments, and nowhere else."""
+    assert may_name_secret(b"1" * 1000 + argument)
+    assert not may_name_secret(b"1" * 1000 + argument[:4])
