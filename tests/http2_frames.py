@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hpack import Decoder, Encoder
+from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -85,8 +85,11 @@ class Speaker:
         return self.fields(stream, [*pseudo(**request), *fields], ends=ends)
 
     def fields(self, stream: int, fields: Sequence[Field], *, ends: bool = True) -> bytes:
-        """A field section as it is."""
-        block = self._encoder.encode(list(fields))
+        """A field section as it is; a path is not indexed, as clients have it."""
+        written = [
+            NeverIndexedHeaderTuple(*field) if field[0] == b":path" else field for field in fields
+        ]
+        block = self._encoder.encode(written)
         parts = [block[at : at + DATA_BYTES] for at in range(0, len(block), DATA_BYTES)]
         frames: list[Frame] = [HeadersFrame(stream, data=parts[0])]
         frames += [ContinuationFrame(stream, data=part) for part in parts[1:]]
