@@ -65,6 +65,8 @@ class ClientHttp2:
         self._is_closing = False
         """Whether no new streams are taken, and the connection closes with the last."""
         self._is_head_due = False
+        self._has_more_room = False
+        """Whether the client has opened a window in this turn."""
         self._stalled_bytes = 0
         self.deadline = self._time() + relay.limits.head_s
         relay.deadlines.add(self)
@@ -85,6 +87,7 @@ class ClientHttp2:
         try:
             for frame in self._reader.read(data):
                 self._take(frame)
+            self._use_room()
             self._deliver()
         except ConnectionFault as fault:
             self._die(fault.code, fault.detail)
@@ -182,14 +185,8 @@ class ClientHttp2:
     def _react(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
             self._begin(event.stream_id or 0, is_whole=event.stream_ended is not None)
-        elif isinstance(event, RemoteSettingsChanged):
-            self.outlet.pump_all()
-        elif isinstance(event, WindowUpdated):
-            stream = self._streams.get(event.stream_id or 0)
-            if stream is not None:
-                self.outlet.pump(stream)
-            elif not event.stream_id:
-                self.outlet.pump_all()
+        elif isinstance(event, RemoteSettingsChanged | WindowUpdated):
+            self._has_more_room = True
         elif isinstance(event, DataReceived | TrailersReceived | StreamReset):
             stream = self._streams.get(event.stream_id or 0)
             if stream is not None:
@@ -231,6 +228,12 @@ class ClientHttp2:
             stream.start(self._session.section)
         except Exception as fault:
             stream.fail(fault)
+
+    def _use_room(self) -> None:
+        """Send on, once all windows are open that were to be: in small steps frames get small."""
+        if self._has_more_room:
+            self._has_more_room = False
+            self.outlet.pump_all()
 
     def _deliver(self) -> None:
         """Give the content on that has come in this turn, each stream's in one go."""
