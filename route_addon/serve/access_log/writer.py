@@ -80,11 +80,11 @@ class LineWriter:
 
     def _take(self) -> list[bytes]:
         """As many lines as go into one write."""
-        most = self._sink.batch_bytes
-        batch = [self._lines.popleft()]
-        size = len(batch[0])
-        while self._lines and (size := size + len(self._lines[0])) <= most:
-            batch.append(self._lines.popleft())
+        lines = self._lines
+        batch = [lines.popleft()]
+        room = self._sink.batch_bytes - len(batch[0])
+        while lines and (room := room - len(lines[0])) >= 0:
+            batch.append(lines.popleft())
         return batch
 
     def _write(self, batch: list[bytes]) -> None:
