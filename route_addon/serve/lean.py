@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from socket import socket
 
@@ -113,15 +114,27 @@ def _check_options(opts: options.Options) -> None:
         raise BadOption("route_carrier", opts.route_carrier, "takes mitmdump -s; leave it out")
 
 
+class _Formatter(logging.Formatter):
+    """Tells the time in UTC, to the second."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return _stamp(int(record.created))
+
+
+@lru_cache(maxsize=4)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+
+
 def log_to_stderr() -> None:
     """Log to stderr, one line for each record; that nobody reads it ends nothing."""
     logging.raiseExceptions = False
-    formatter = logging.Formatter(
-        "%(asctime)s %(levelname)s [%(process)d] %(message)s", "%Y-%m-%dT%H:%M:%SZ"
-    )
-    formatter.converter = time.gmtime
+    # What no line shows is not looked up: each refusal is a line.
+    logging.logThreads = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]
+    logging._srcfile = None
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
