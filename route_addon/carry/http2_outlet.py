@@ -18,6 +18,11 @@ logger = logging.getLogger(__name__)
 
 _WRITE_BYTES: Final = 64 * 1024
 """How much is gathered before it is written."""
+_SMALL_BYTES: Final = 1024
+_PATIENCE_S: Final = 0.01
+"""Room for less than this is left alone for so long, if more waits: a client that gives back each
+frame's room by itself would get ever smaller frames (the silly window syndrome, RFC 813), and what
+it says of them would cost it our patience."""
 
 
 class Sender(Protocol):
@@ -61,6 +66,8 @@ class Outlet:
         self._flush = flush
         self._fail = fail
         self._is_flush_due = False
+        self._is_small_due = False
+        """Whether small frames will be sent in a moment."""
         self._queue: dict[int, Sender] = {}
 
     def touch(self) -> None:
@@ -102,17 +109,20 @@ class Outlet:
         """A stream is over."""
         self._queue.pop(number, None)
 
-    def _send_frame(self, sender: Sender) -> bool:
+    def _send_frame(self, sender: Sender, least_bytes: int = _SMALL_BYTES) -> bool:
         """Send one frame.
 
         Returns:
-            Whether there was something, and room for it.
+            Whether there was something, and room for it, or for the least of it.
         """
         if self.is_paused or not sender.unsent:
             return False
         number, session = sender.number, self._session
         room = session.room(number)
         if room <= 0:
+            return False
+        if room < least_bytes and room < len(sender.unsent[0]):
+            self._wait_for_more_room()
             return False
         block = sender.unsent.popleft()
         if len(block) > room:
@@ -129,6 +139,23 @@ class Outlet:
         if is_all:
             sender.settle()
         return True
+
+    def _wait_for_more_room(self) -> None:
+        if not self._is_small_due:
+            self._is_small_due = True
+            asyncio.get_running_loop().call_later(_PATIENCE_S, self._send_small)
+
+    def _send_small(self) -> None:
+        """There is no more room than this: use what there is."""
+        self._is_small_due = False
+        try:
+            for number, sender in list(self._queue.items()):
+                self._send_frame(sender, least_bytes=1)
+                if not sender.unsent:
+                    self._queue.pop(number, None)
+        except Exception as fault:
+            logger.error("a connection failed: %s", describe_fault(fault))
+            self._fail()
 
     def _flush_late(self) -> None:
         self._is_flush_due = False

@@ -540,6 +540,20 @@ class TestAnswers:
         assert sum(len(frame.value) for frame in await peer.heard("DATA")) == 14_465
         assert not exchange.is_paused
 
+    async def test_a_little_room(self) -> None:
+        """It is left until there is more, or for a moment: else frames would get ever smaller."""
+        peer = await connect()
+        peer.ask().answer(bytes(100_000))
+        peer.say(peer.window(0, 2**20))
+        await peer.heard()
+        for room, expected in ((1000, []), (100, [1100]), (1023, []), (0, [])):
+            peer.say(peer.window(1, room) if room else peer.ping())
+            assert [len(frame.value) for frame in await peer.heard("DATA")] == expected
+        await asyncio.sleep(0.1)
+        assert [len(frame.value) for frame in await peer.heard("DATA")] == [1023]
+        peer.say(peer.window(1, 2**20))
+        assert (await peer.heard("DATA"))[-1].ends
+
     async def test_an_end_that_waits(self) -> None:
         """The exchange is over before its answer has left."""
         peer = await connect()

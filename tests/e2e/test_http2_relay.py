@@ -93,6 +93,8 @@ class RawHttp2(Speaker):
     def __init__(self, router: Router, tls: ssl.SSLContext, **settings: int) -> None:
         super().__init__()
         connection = socket.create_connection(router.address, PATIENCE_S)
+        # As all clients have it: else each window update waits for our next frame.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = tls.wrap_socket(connection, server_hostname=HOST.decode())
         assert self.socket.selected_alpn_protocol() == "h2"
         self._stream = -1
