@@ -8,7 +8,6 @@ those that are open. Nobody asks a carrier for more, and without an observer it 
 from dataclasses import dataclass
 from typing import Protocol
 
-from route_addon.core.locations import Location
 from route_addon.core.messages import Decision, Forward, RequestHead, Respond, Server
 
 CLIENT_CLOSED = 499
@@ -65,36 +64,15 @@ class Report:
     """The WebSocket's, once its handshake is over."""
 
     @property
-    def location(self) -> Location | None:
-        """The location; None for a request that was refused before one was found."""
-        decision = self.decision
-        return decision.location if decision is not None else None
-
-    @property
-    def forward(self) -> Forward | None:
-        """The decision, if it was to forward."""
-        decision = self.decision
-        return decision if isinstance(decision, Forward) else None
-
-    @property
     def server(self) -> Server | None:
         """The server that it was sent to, or would have been."""
-        forward = self.forward
-        return forward.server if forward is not None else None
+        decision = self.decision
+        return decision.server if isinstance(decision, Forward) else None
 
     @property
     def request_id(self) -> bytes:
         """The identifier that the client and the upstream have been told."""
-        for said in (self.answer, self.decision):
-            if said is not None:
-                return said.request_id
-        return self.head.request_id
-
-    @property
-    def token_source(self) -> str | None:
-        """Where a credential was found; None for a request that was not forwarded with one."""
-        forward = self.forward
-        return forward.token_source if forward is not None else None
+        return (self.answer or self.decision or self.head).request_id
 
 
 class Observer(Protocol):

@@ -75,7 +75,7 @@ def build_combined(report: Report, event: Event, shown: Shown) -> bytes:
 def _dump(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
     """All facts, in one template of parts that are remembered: every request pays for this."""
     head, decision, tunnel, began = report.head, report.decision, report.tunnel, report.began
-    request_id = (report.answer or decision or head).request_id.decode("ascii", "replace")
+    request_id = report.request_id.decode("ascii", "replace")
     client, referer, user_agent = _find_said(head, shown.proxies)
     address = _quote_client(client)
     source = upstream = location = None
