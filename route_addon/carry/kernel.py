@@ -12,6 +12,10 @@ import termios
 from typing import Final
 
 _INT: Final = struct.Struct("i")
+_UINT: Final = struct.Struct("I")
+_UNACKED_AT: Final = 24
+"""Where tcpi_unacked is in tcp_info (tcp(7)): of a listening socket, the length of its queue."""
+_TCP_INFO_BYTES: Final = 32
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing resets the connection."""
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -26,6 +30,16 @@ def count_unsent(transport: asyncio.Transport) -> int:
 def count_unread(transport: asyncio.Transport) -> int:
     """How many bytes have come that nobody has read yet."""
     return _count(transport, termios.FIONREAD)
+
+
+def count_waiting(listening: socket.socket) -> int:
+    """How many connections wait to be accepted; 0 where the system does not tell."""
+    try:
+        info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except (AttributeError, OSError):
+        return 0
+    waiting: int = _UINT.unpack_from(info, _UNACKED_AT)[0] if len(info) == _TCP_INFO_BYTES else 0
+    return waiting
 
 
 def keep_alive(transport: asyncio.Transport) -> None:

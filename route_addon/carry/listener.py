@@ -17,12 +17,18 @@ from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.mode_servers import ServerInstance
 
 from route_addon.carry.faults import describe_fault
+from route_addon.carry.kernel import count_waiting
 from route_addon.carry.sockets import BACKLOG
 
 logger = logging.getLogger(__name__)
 
 DEAD_END: Final = "reverse:http://127.0.0.1:9"
 """The mode that the router runs in: its target is never connected to, every request has its own."""
+
+_MANY: Final = 32
+"""Connections that may wait to be accepted one by one."""
+_AT_ONCE: Final = 128
+"""Connections that are accepted together."""
 
 _PATIENCE_S: Final = 1.0
 
@@ -71,9 +77,59 @@ async def _serve(instance: Any, sockets: Sequence[socket.socket], admit: Admit) 
         )
 
     for sock in sockets:
-        instance._servers.append(await loop.create_server(make_protocol, sock=sock))
+        queue = _Queue(sock, make_protocol)
+        instance._servers.append(await loop.create_server(queue._guard, sock=sock))
         # It has asked for a shorter queue.
         sock.listen(BACKLOG)
+
+
+class _Queue:
+    """Those who wait to be accepted.
+
+    uvloop takes one of them in each turn of its own. In a long queue each would wait for all that
+    is done for those before it; once accepted, clients can be told from others: see ``Turns``.
+
+    Args:
+        sock: The listening socket.
+        make_protocol: Makes the protocol of a connection.
+    """
+
+    def __init__(
+        self, sock: socket.socket, make_protocol: Callable[[], asyncio.BaseProtocol]
+    ) -> None:
+        self._sock = sock
+        self._make_protocol = make_protocol
+        self._loop = asyncio.get_running_loop()
+        self._is_next = False
+        self._accepting: set[asyncio.Task[Any]] = set()
+
+    def _guard(self) -> asyncio.BaseProtocol:
+        """The loop has accepted one. A fault here would let uvloop accept nobody any more."""
+        try:
+            self._look_for_more()
+        except Exception as fault:
+            logger.error("the queue was not looked at: %s", describe_fault(fault))
+        return self._make_protocol()
+
+    def _look_for_more(self) -> None:
+        """If many more wait, they are next."""
+        if not self._is_next and count_waiting(self._sock) > _MANY:
+            self._is_next = True
+            self._loop.call_soon(self._take_more)
+
+    def _take_more(self) -> None:
+        self._is_next = False
+        for _ in range(_AT_ONCE):
+            try:
+                accepted, _peer = self._sock.accept()
+            except OSError:
+                # There are no more, or no more files for them: the loop will see and say so.
+                return
+            accepted.setblocking(False)
+            coming = self._loop.connect_accepted_socket(self._make_protocol, accepted)
+            task = self._loop.create_task(coming)
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
 
 
 def listen_addresses() -> list[connection.Address]:

@@ -29,6 +29,7 @@ from route_addon.carry.pools import Pools
 from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
 from route_addon.carry.tls import HTTP2
+from route_addon.carry.turns import Turns
 from route_addon.carry.upstream import Upstreams
 from route_addon.carry.verify import Verifier
 from route_addon.carry.wire import Wire
@@ -67,6 +68,7 @@ class Relay:
         self.known_lines = KnownLines[RawRequest]()
         """What the field lines of HTTP/1 requests mean."""
         self.deadlines = Deadlines()
+        self.turns = Turns()
         self.resolver = Resolver()
         self.verifier = Verifier()
         self.arrivals = Arrivals(

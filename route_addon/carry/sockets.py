@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 logger = logging.getLogger(__name__)
 
-BACKLOG: Final = 1024
+BACKLOG: Final = 4096
 """Connections that wait to be accepted, as far as the system lets them (somaxconn)."""
 
 _BOTH_FAMILIES: Final = ("0.0.0.0", "::")

@@ -41,7 +41,15 @@ class Visitor(BoundedProtocol, Arrival):
         relay: What all connections share.
     """
 
-    __slots__ = ("_client", "_handshake", "_relay", "_secure_since", "_transport", "_waiting")
+    __slots__ = (
+        "_client",
+        "_handshake",
+        "_relay",
+        "_said",
+        "_secure_since",
+        "_transport",
+        "_waiting",
+    )
 
     is_wire_reading = True
 
@@ -53,6 +61,8 @@ class Visitor(BoundedProtocol, Arrival):
         self._waiting: asyncio.Task[None] | None = None
         self._secure_since: float | None = None
         self._client: connection.Client | None = None
+        self._said = b""
+        """What it has said before it was let in."""
 
     # As the transport's protocol.
 
@@ -70,10 +80,13 @@ class Visitor(BoundedProtocol, Arrival):
         try:
             if self._handshake is not None:
                 self._shake_hands(transport, self._handshake, data)
-            elif data[0] == TLS_HANDSHAKE:
-                self._begin_handshake(transport, data)
+            elif self._said:
+                # It waits for its turn, and is heard no further.
+                self._said += data
+                transport.pause_reading()
             else:
-                self._open(transport, Wire(transport, self), None).deliver(data)
+                self._said = data
+                self._relay.turns.let_in(transport.get_extra_info("peername")[0], self)
         except Exception as fault:
             self._fail(fault, transport)
 
@@ -100,6 +113,25 @@ class Visitor(BoundedProtocol, Arrival):
         """A fault of ours ends the connection and nothing else."""
         logger.error("a connection failed: %s", describe_fault(fault))
         transport.abort()
+
+    # When it is its turn.
+
+    def come_in(self) -> None:
+        transport, data = self._transport, self._said
+        self._said = b""
+        # It may have gone meanwhile.
+        if transport is not None and not transport.is_closing():
+            try:
+                transport.resume_reading()
+                self._enter(transport, data)
+            except Exception as fault:
+                self._fail(fault, transport)
+
+    def _enter(self, transport: asyncio.Transport, data: bytes) -> None:
+        if data[0] == TLS_HANDSHAKE:
+            self._begin_handshake(transport, data)
+        else:
+            self._open(transport, Wire(transport, self), None).deliver(data)
 
     # TLS.
 

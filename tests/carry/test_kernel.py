@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from route_addon.carry.kernel import count_unread, count_unsent, keep_alive, reset_at_close
+from route_addon.carry.kernel import (
+    count_unread,
+    count_unsent,
+    count_waiting,
+    keep_alive,
+    reset_at_close,
+)
 
 MUCH = bytes(2**20)
 
@@ -121,3 +127,18 @@ async def test_a_peer_that_has_reset(connection: Connection) -> None:
     keep_alive(connection.transport)
     reset_at_close(connection.transport)
     assert not connection.lost.is_set()
+
+
+def test_who_waits_to_be_accepted() -> None:
+    """Whoever has connected and was not accepted yet; nobody, where there is no queue."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert count_waiting(listening) == 0
+        waiting = [socket.create_connection(listening.getsockname(), 10) for _ in range(3)]
+        assert count_waiting(listening) == 3
+        listening.accept()[0].close()
+        assert count_waiting(listening) == 2
+        for one in waiting:
+            one.close()
+    assert count_waiting(listening) == 0
+    with socket.socket(socket.AF_UNIX) as other:
+        assert count_waiting(other) == 0

@@ -33,6 +33,7 @@ MODULES = (
     "carry.resolve",
     "carry.spool",
     "carry.tunnel",
+    "carry.turns",
     "carry.upstream",
     "carry.verify",
     "carry.visitor",
