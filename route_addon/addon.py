@@ -13,21 +13,21 @@ from collections.abc import Awaitable
 from mitmproxy import addonmanager, connection, ctx, exceptions, http, tls
 from mitmproxy.proxy import layer, mode_specs, server_hooks
 
-from route_addon.carry.certificates import Certificates
-from route_addon.carry.door import Door
 from route_addon.carry.drain import Drain
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.firing import fire_lightly
 from route_addon.carry.guard import Guard
-from route_addon.carry.hosted import accept_hosted, choose_layers
+from route_addon.carry.listen.door import Door
+from route_addon.carry.listen.hosted import accept_hosted, choose_layers
 from route_addon.carry.log_readers import spare_log_events
-from route_addon.carry.log_records import hide_tokens_in_logs
-from route_addon.carry.payloads import keep_payloads_out_of_har
+from route_addon.carry.masks.log_records import hide_tokens_in_logs
 from route_addon.carry.relay import Relay
-from route_addon.carry.resolve import Resolver
 from route_addon.carry.stock import Stock, choose_stock_layers, hide_tokens
-from route_addon.carry.watch import Watch
-from route_addon.carry.watchers import describe_watchers, find_watchers
+from route_addon.carry.tls.certificates import Certificates
+from route_addon.carry.upstreams.resolve import Resolver
+from route_addon.carry.watched.firing import fire_lightly
+from route_addon.carry.watched.payloads import keep_payloads_out_of_har
+from route_addon.carry.watched.watch import Watch
+from route_addon.carry.watched.watchers import describe_watchers, find_watchers
 from route_addon.config.build import build_settings
 from route_addon.config.reloads import Reloads
 from route_addon.config.settings import Settings

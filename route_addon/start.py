@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from mitmproxy import addonmanager, ctx, exceptions, optmanager
 
-from route_addon.carry.certificate import CertificateFault, CertificateFiles
-from route_addon.carry.certificates import Certificates
-from route_addon.carry.tls import build_upstream_context
+from route_addon.carry.tls.certificate import CertificateFault, CertificateFiles
+from route_addon.carry.tls.certificates import Certificates
+from route_addon.carry.tls.layer import build_upstream_context
 from route_addon.config import nginx_files
 from route_addon.config.environment import default_values
 from route_addon.config.settings import Settings

@@ -15,8 +15,8 @@ from mitmproxy.proxy.layers import modes
 
 from route_addon.addon import RouteAddon
 from route_addon.carry.guard import Guard
-from route_addon.carry.hosted import RelayLayer
-from route_addon.carry.tls import RefusalLayer
+from route_addon.carry.listen.hosted import RelayLayer
+from route_addon.carry.tls.layer import RefusalLayer
 from route_addon.core.messages import Server
 from route_addon.core.targetmap import Verified
 from tests.hosting import answer, make_client, make_flow, make_host

@@ -9,8 +9,8 @@ import pytest
 import trustme
 from mitmproxy import addonmanager, optmanager
 
-from route_addon.carry.certificate import CertificateFiles
-from route_addon.carry.certificates import Certificates
+from route_addon.carry.tls.certificate import CertificateFiles
+from route_addon.carry.tls.certificates import Certificates
 from route_addon.config.build import build_settings
 from route_addon.config.environment import default_values
 from route_addon.config.settings import Settings

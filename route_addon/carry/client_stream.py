@@ -5,7 +5,7 @@ from typing import Protocol
 from mitmproxy import connection
 
 from route_addon.carry.tunnel import TunnelMaker
-from route_addon.carry.upstream import UpstreamConnection
+from route_addon.carry.upstreams.connection import UpstreamConnection
 from route_addon.core.messages import Fields
 
 

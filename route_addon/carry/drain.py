@@ -6,12 +6,12 @@ from typing import Final, Protocol
 
 from mitmproxy import http
 
-from route_addon.carry.arrivals import Arrival
-from route_addon.carry.client_http1 import ClientHttp1
-from route_addon.carry.client_http2 import ClientHttp2
 from route_addon.carry.deadlines import Deadlines
+from route_addon.carry.http1.client import ClientHttp1
+from route_addon.carry.http2.client import ClientHttp2
 from route_addon.carry.limits import DrainLimits
-from route_addon.carry.listener import stop_listening
+from route_addon.carry.listen.arrivals import Arrival
+from route_addon.carry.listen.listener import stop_listening
 from route_addon.carry.tunnel import Tunnel
 
 STILL_LISTENING_S: Final = 3.0

@@ -15,18 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from route_addon.carry.account import Account
-from route_addon.carry.approach import Approach
-from route_addon.carry.caching import Caching
-from route_addon.carry.challenge import read_challenge
+from route_addon.carry.cache.caching import Caching
 from route_addon.carry.client_stream import ClientStream, Nobody
 from route_addon.carry.compress import Encoder, encode_pieces, make_encoder
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.http1 import RawAnswer
-from route_addon.carry.http1_writer import build_chunk, build_request_head
+from route_addon.carry.http1.heads import RawAnswer
+from route_addon.carry.http1.writer import build_chunk, build_request_head
 from route_addon.carry.spool import Spool
+from route_addon.carry.tls.challenge import read_challenge
 from route_addon.carry.tunnel import Tunnel, TunnelMaker
-from route_addon.carry.upstream import UpstreamConnection
+from route_addon.carry.upstreams.approach import Approach
+from route_addon.carry.upstreams.connection import UpstreamConnection
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import (
     BODILESS_STATUS,

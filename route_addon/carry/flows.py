@@ -9,7 +9,7 @@ from typing import Final
 from mitmproxy import connection, http
 
 from route_addon.carry.evidence import EVIDENCE
-from route_addon.carry.flow_messages import make_response
+from route_addon.carry.watched.flow_messages import make_response
 from route_addon.core.errors import RouteError, Unauthorized
 from route_addon.core.fields import check_values, field_values
 from route_addon.core.framing import request_length

@@ -19,16 +19,16 @@ from mitmproxy import connection, ctx, http, tls
 from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.utils import human
 
-from route_addon.carry.door import Door
 from route_addon.carry.flows import build_response
-from route_addon.carry.listener import (
+from route_addon.carry.listen.door import Door
+from route_addon.carry.listen.listener import (
     DEAD_END,
     listen_addresses,
     listen_with,
     take_listeners_over,
 )
-from route_addon.carry.sockets import ListenAddress, ListenFault, is_open, open_sockets
-from route_addon.carry.tls import is_own_session, open_refusal
+from route_addon.carry.listen.sockets import ListenAddress, ListenFault, is_open, open_sockets
+from route_addon.carry.tls.layer import is_own_session, open_refusal
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import Undecided
 

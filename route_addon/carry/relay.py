@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import connection
 
-from route_addon.carry.arrivals import Arrival, Arrivals
-from route_addon.carry.caching import HttpCache
-from route_addon.carry.certificates import Certificates
-from route_addon.carry.client_http1 import ClientHttp1
-from route_addon.carry.client_http2 import ClientHttp2
+from route_addon.carry.cache.caching import HttpCache
 from route_addon.carry.client_stream import ClientStream
 from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.evidence import describe_answer
 from route_addon.carry.exchange import Exchange
-from route_addon.carry.http1 import RawRequest
-from route_addon.carry.http1_lines import KnownLines
+from route_addon.carry.http1.client import ClientHttp1
+from route_addon.carry.http1.heads import RawRequest
+from route_addon.carry.http1.lines import KnownLines
+from route_addon.carry.http2.client import ClientHttp2
 from route_addon.carry.limits import CacheLimits, Limits
-from route_addon.carry.listener import listen_addresses
+from route_addon.carry.listen.arrivals import Arrival, Arrivals
+from route_addon.carry.listen.listener import listen_addresses
+from route_addon.carry.listen.turns import Turns
 from route_addon.carry.log_readers import is_read
-from route_addon.carry.pools import Pools
-from route_addon.carry.resolve import Resolver
 from route_addon.carry.spool import Spools
-from route_addon.carry.tls import HTTP2
-from route_addon.carry.turns import Turns
-from route_addon.carry.upstream import Upstreams
+from route_addon.carry.tls.certificates import Certificates
+from route_addon.carry.tls.layer import HTTP2
+from route_addon.carry.upstreams.connection import Upstreams
+from route_addon.carry.upstreams.pools import Pools
+from route_addon.carry.upstreams.resolve import Resolver
 from route_addon.carry.verify import Verifier
 from route_addon.carry.wire import Wire
 from route_addon.core.encodings import DEFAULT_ENCODING, EncodingPolicy
@@ -40,7 +40,7 @@ from route_addon.core.pool_config import PoolSpec
 from route_addon.core.router import Router
 
 if TYPE_CHECKING:
-    from route_addon.carry.watch import Watch
+    from route_addon.carry.watched.watch import Watch
 
 logger = logging.getLogger(__name__)
 

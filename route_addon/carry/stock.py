@@ -19,8 +19,6 @@ from mitmproxy.flow import Error
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, _http1, _http2
 
-from route_addon.carry.certificates import Certificates
-from route_addon.carry.challenge import read_challenge
 from route_addon.carry.evidence import (
     MARK_CUT,
     MARK_UPSTREAM,
@@ -33,10 +31,12 @@ from route_addon.carry.evidence import (
 )
 from route_addon.carry.flows import build_response, check_head, read_head
 from route_addon.carry.guard import Guard
-from route_addon.carry.listener import listen_addresses
+from route_addon.carry.listen.listener import listen_addresses
 from route_addon.carry.request_id import make_request_id
-from route_addon.carry.resolve import Resolver, check_pod_address, resolve_pod
-from route_addon.carry.tls import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
+from route_addon.carry.tls.certificates import Certificates
+from route_addon.carry.tls.challenge import read_challenge
+from route_addon.carry.tls.layer import HTTP1, HTTP1_AND_2, TLS_HANDSHAKE, put_under_tls
+from route_addon.carry.upstreams.resolve import Resolver, check_pod_address, resolve_pod
 from route_addon.core.answers import SWITCHING_PROTOCOLS, answer_fields
 from route_addon.core.credentials import redact
 from route_addon.core.errors import BadAnswer, BadGateway, LengthRequired, RouteError

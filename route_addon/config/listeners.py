@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from route_addon.carry.certificate import CertificateFiles
-from route_addon.carry.sockets import ListenAddress
+from route_addon.carry.listen.sockets import ListenAddress
+from route_addon.carry.tls.certificate import CertificateFiles
 from route_addon.config.settings import MetricsAddress
 from route_addon.config.values import OptionValues, parse_port, split_list
 from route_addon.core.targets import parse_address

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from route_addon.carry.certificate import CertificateFiles
+from route_addon.carry.tls.certificate import CertificateFiles
 
 FOLDER = Path("/etc/nginx")
 """Where the parent's Deployment mounts them."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from route_addon.carry.certificate import CertificateFiles
 from route_addon.carry.limits import CacheLimits, DrainLimits, Limits, WatchLimits
-from route_addon.carry.sockets import ListenAddress
+from route_addon.carry.listen.sockets import ListenAddress
+from route_addon.carry.tls.certificate import CertificateFiles
 from route_addon.config.workers import Worker
 from route_addon.core.encodings import EncodingPolicy
 from route_addon.core.pool_config import PoolSpec

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from route_addon.carry.certificate import stamp_file
+from route_addon.carry.tls.certificate import stamp_file
 from route_addon.config import nginx_files
 from route_addon.config.keys import KEY_OPTIONS
 from route_addon.config.values import OptionValues

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from mitmproxy import command, exceptions, flow, http
 
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.mask import Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.core.router import Router
 from route_addon.debug.dry_run import METHODS, read_request
 from route_addon.debug.explaining import read_case

@@ -11,7 +11,7 @@ from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE, Evidence
 from route_addon.carry.flows import check_head
-from route_addon.carry.mask import PLACEHOLDER, Mask, Masked
+from route_addon.carry.masks.mask import PLACEHOLDER, Mask, Masked
 from route_addon.core.errors import RouteError
 from route_addon.core.explain import Explanation, explain
 from route_addon.core.inspection import inspect_token

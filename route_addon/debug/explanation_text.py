@@ -12,9 +12,9 @@ from route_addon.carry.evidence import (
     build_evidence,
     describe,
 )
-from route_addon.carry.http1_writer import build_request_head
-from route_addon.carry.mask import Mask, Masked
-from route_addon.carry.watched_flow import record_decision
+from route_addon.carry.http1.writer import build_request_head
+from route_addon.carry.masks.mask import Mask, Masked
+from route_addon.carry.watched.flow import record_decision
 from route_addon.core.forwarding import with_server
 from route_addon.core.messages import Decision, Forward, Server
 from route_addon.core.recorded import Recorded, find_differences

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from mitmproxy import addonmanager, ctx, http
 
-from route_addon.carry.challenge import read_challenge
 from route_addon.carry.evidence import write_evidence
 from route_addon.carry.faults import describe_fault
+from route_addon.carry.tls.challenge import read_challenge
 from route_addon.core.messages import ServeFile
 from route_addon.core.router import Router
 from route_addon.debug.judgement import judge, recorded_time

@@ -6,7 +6,7 @@ from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.flows import check_head, read_head, read_verdict
-from route_addon.carry.mask import PLACEHOLDER
+from route_addon.carry.masks.mask import PLACEHOLDER
 from route_addon.carry.request_id import make_request_id
 from route_addon.core.errors import RouteError, TokenMissing, TokenRepeated, TokenUnrecorded
 from route_addon.core.messages import Decision, Field, RequestHead, Verify

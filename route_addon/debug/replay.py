@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from mitmproxy import http
 
-from route_addon.carry.mask import PLACEHOLDER
+from route_addon.carry.masks.mask import PLACEHOLDER
 from route_addon.core.credentials import replace_tokens
 from route_addon.core.recorded import Difference, Recorded, find_differences
 from route_addon.core.router import Router

@@ -6,8 +6,8 @@ from mitmproxy import connection, http
 
 from route_addon.carry.client_stream import Nobody
 from route_addon.carry.relay import Relay
-from route_addon.carry.watch import Watch
-from route_addon.carry.watched_exchange import WatchedExchange
+from route_addon.carry.watched.exchange import WatchedExchange
+from route_addon.carry.watched.watch import Watch
 from route_addon.core.messages import RequestHead
 
 

@@ -1,6 +1,6 @@
 """A pasted token, looked at, as text."""
 
-from route_addon.carry.mask import PLACEHOLDER
+from route_addon.carry.masks.mask import PLACEHOLDER
 from route_addon.core.errors import RouteError
 from route_addon.core.inspection import inspect_token
 from route_addon.core.router import Rules

@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 
-from route_addon.carry.resolve import Resolver
+from route_addon.carry.upstreams.resolve import Resolver
 from route_addon.config.describe import locations_table
 from route_addon.config.settings import Settings
 from route_addon.core.errors import RouteError

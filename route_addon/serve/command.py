@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from route_addon.carry.sockets import ListenAddress, ListenFault, open_sockets
+from route_addon.carry.listen.sockets import ListenAddress, ListenFault, open_sockets
 from route_addon.config.settings import MetricsAddress
 from route_addon.config.workers import Worker
 from route_addon.options import BadOption

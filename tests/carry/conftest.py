@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from route_addon.carry.certificate import (
+from route_addon.carry.tls.certificate import (
     CertificateFiles,
 )
 

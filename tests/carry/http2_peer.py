@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from route_addon.carry.client_http2 import ClientHttp2
 from route_addon.carry.deadlines import Deadlines
+from route_addon.carry.http2.client import ClientHttp2
 from route_addon.carry.limits import Limits
 from route_addon.core.errors import InternalError, RouteError
 from route_addon.core.messages import Field, Fields, Peer, RequestHead

@@ -14,9 +14,9 @@ from mitmproxy.proxy import context, mode_specs, server_hooks
 from OpenSSL import SSL
 
 from route_addon.carry.guard import Guard
-from route_addon.carry.listener import DEAD_END, listen_addresses
-from route_addon.carry.server_context import Offer
-from route_addon.carry.sockets import ListenAddress
+from route_addon.carry.listen.listener import DEAD_END, listen_addresses
+from route_addon.carry.listen.sockets import ListenAddress
+from route_addon.carry.tls.server_context import Offer
 from tests.hosting import answer, make_client, make_flow, make_host
 
 HERE = ("127.0.0.1", 9)

@@ -13,8 +13,8 @@ from mitmproxy.proxy.layers.http import _http1, _http2
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.guard import Guard
-from route_addon.carry.resolve import Resolver
 from route_addon.carry.stock import Stock, hide_tokens
+from route_addon.carry.upstreams.resolve import Resolver
 from route_addon.core.messages import Field, Server
 from route_addon.core.router import Router
 from route_addon.core.targets import HostSet, TargetPolicy

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from route_addon.carry.certificate import CertificateFiles
 from route_addon.carry.limits import DrainLimits
-from route_addon.carry.sockets import ListenAddress
+from route_addon.carry.listen.sockets import ListenAddress
+from route_addon.carry.tls.certificate import CertificateFiles
 from route_addon.config.build import build_settings
 from route_addon.config.environment import default_values
 from route_addon.config.settings import AccessLogSettings, MetricsAddress, Settings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from route_addon.carry.certificate import CertificateFiles
+from route_addon.carry.tls.certificate import CertificateFiles
 from route_addon.config import nginx_files
 from route_addon.config.build import build_settings
 from route_addon.config.environment import default_values

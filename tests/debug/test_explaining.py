@@ -8,8 +8,8 @@ from mitmproxy import http
 from mitmproxy.contentviews import Metadata, registry
 
 from route_addon.carry.evidence import EVIDENCE, keep_evidence, name_server, write_evidence
-from route_addon.carry.mask import Mask, Masked
-from route_addon.carry.watched_flow import record_decision
+from route_addon.carry.masks.mask import Mask, Masked
+from route_addon.carry.watched.flow import record_decision
 from route_addon.core.errors import UpstreamRefused
 from route_addon.core.keys import NO_KEYS
 from route_addon.core.locations import PREFIX, Location, Locations

@@ -4,7 +4,7 @@ import pytest
 from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE, write_evidence
-from route_addon.carry.mask import Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.core.errors import TargetDenied, TokenExpired
 from route_addon.core.keys import NO_KEYS
 from route_addon.core.messages import Field, Forward, Respond

@@ -6,7 +6,7 @@ import pytest
 from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE
-from route_addon.carry.mask import Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.core.recorded import Recorded
 from route_addon.debug.judgement import judge
 from route_addon.debug.replay import compare, show

@@ -10,7 +10,7 @@ from mitmproxy.io import tnetstring
 from mitmproxy.test import taddons, tflow
 
 from route_addon.carry.evidence import EVIDENCE
-from route_addon.carry.mask import Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.debug.replayed_files import ReplayedFiles
 from route_addon.debug.server_replay import find_fault
 from tests.core.heads import make_router

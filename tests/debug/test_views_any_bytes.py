@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy.contentviews import Contentview, Metadata
 
-from route_addon.carry.mask import Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.debug.views.desktop_token import DesktopToken
 from route_addon.debug.views.rfb import Rfb
 from route_addon.debug.views.signalling import Signalling

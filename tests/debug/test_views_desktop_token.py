@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.contentviews import Metadata
 
 from route_addon.carry.evidence import EVIDENCE
-from route_addon.carry.mask import Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.core.keys import NO_KEYS
 from route_addon.core.router import Router
 from route_addon.core.targetmap import Verified

@@ -145,7 +145,7 @@ DECIDING = [
     "route_addon.carry.stock:check_head",
     "route_addon.carry.stock:make_request_id",
     "route_addon.carry.stock:write_evidence",
-    "route_addon.carry.resolve:Resolver.resolve",
+    "route_addon.carry.upstreams.resolve:Resolver.resolve",
     "route_addon.carry.guard:Guard.stamp_forward",
     "route_addon.core.router:Router.decide",
     "route_addon.core.router:Router.verify",

@@ -20,27 +20,33 @@ from tests.e2e.harness import ALICE, Client, Fleet, Router, build_request, check
 from tests.e2e.test_websockets import HANDSHAKE
 
 MODULES = (
-    "carry.arrivals",
-    "carry.client_http1",
+    "carry.listen.arrivals",
+    "carry.http1.client",
     "carry.deadlines",
-    "carry.door",
+    "carry.listen.door",
     "carry.exchange",
-    "carry.handshake",
-    "carry.http1",
-    "carry.http1_content",
-    "carry.http1_parts",
+    "carry.tls.handshake",
+    "carry.http1.heads",
+    "carry.http1.content",
+    "carry.http1.parts",
     "carry.relay",
-    "carry.resolve",
+    "carry.upstreams.resolve",
     "carry.spool",
     "carry.tunnel",
-    "carry.turns",
-    "carry.upstream",
+    "carry.listen.turns",
+    "carry.upstreams.connection",
     "carry.verify",
-    "carry.visitor",
+    "carry.listen.visitor",
     "carry.wire",
     "core.router",
 )
-HOSTED_MODULES = ("addon", "carry.guard", "carry.hosted", "carry.listener", "carry.tls")
+HOSTED_MODULES = (
+    "addon",
+    "carry.guard",
+    "carry.listen.hosted",
+    "carry.listen.listener",
+    "carry.tls.layer",
+)
 """What has to do with connections by way of mitmproxy."""
 
 LAST_RESORTS = ("_guard", "connection_made")

@@ -497,7 +497,7 @@ def test_a_bad_new_certificate(start: Callable[..., Router], secret: Secret) -> 
     """The old one stays in force, and one line says why."""
     router = start(has_remote=True, route_certs=secret.option)
     assert not router.run_inside(
-        "import route_addon.carry.certificates as module\nmodule.CHECK_EVERY_S = 0.1"
+        "import route_addon.carry.tls.certificates as module\nmodule.CHECK_EVERY_S = 0.1"
     )
     with Certified(router) as client:
         before = client.serial

@@ -13,18 +13,18 @@ from tests.e2e.harness import ALICE, Fleet, Router, check_secrets
 
 MODULES = (
     "carry.exchange",
-    "carry.firing",
-    "carry.flow_exchange",
+    "carry.watched.firing",
+    "carry.watched.flow_exchange",
     "carry.flows",
     "carry.guard",
-    "carry.mask",
-    "carry.watch",
-    "carry.watched_flow",
-    "carry.watched_tunnel",
-    "carry.watched_websocket",
-    "carry.websocket_frames",
-    "carry.watched_content",
-    "carry.watched_exchange",
+    "carry.masks.mask",
+    "carry.watched.watch",
+    "carry.watched.flow",
+    "carry.watched.tunnel",
+    "carry.watched.websocket",
+    "carry.watched.websocket_frames",
+    "carry.watched.content",
+    "carry.watched.exchange",
 )
 
 

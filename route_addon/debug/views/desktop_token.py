@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mitmproxy import contentviews, http
 
-from route_addon.carry.mask import PLACEHOLDER, Mask
+from route_addon.carry.masks.mask import PLACEHOLDER, Mask
 from route_addon.core.credentials import replace_tokens
 from route_addon.core.errors import RouteError
 from route_addon.core.inspection import inspect_token

@@ -5,7 +5,7 @@ from typing import Final
 
 from mitmproxy import contentviews, ctx, http
 
-from route_addon.carry.mask import Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.core.router import Router
 from route_addon.debug.explaining import read_case
 from route_addon.debug.explanation_text import build_explanation

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from route_addon.carry.secret_names import may_be_secret
+from route_addon.carry.masks.secret_names import may_be_secret
 from route_addon.core.credentials import redact
 
 NOT_SHOWN: Final = "not shown"

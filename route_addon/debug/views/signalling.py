@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mitmproxy import contentviews
 
-from route_addon.carry.secret_names import may_be_secret
+from route_addon.carry.masks.secret_names import may_be_secret
 from route_addon.debug.views.location_view import MessageView, bound, describe_direction
 from route_addon.debug.views.secrets_in_json import NOT_SHOWN, hide_tokens
 from route_addon.debug.views.session_description import (

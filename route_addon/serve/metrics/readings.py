@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from route_addon.carry.certificates import Certificates
 from route_addon.carry.relay import Relay
+from route_addon.carry.tls.certificates import Certificates
 from route_addon.config.reloads import Reloads
 from route_addon.core.keys import NO_KEYS, Keys, fingerprint
 from route_addon.serve.metrics.joining import Labels, Ledger, Samples, Snapshot

@@ -1,0 +1,1 @@
+"""Answers that are kept: the store, and one request's dealings with it."""

@@ -1,0 +1,1 @@
+"""HTTP/1: a strict reader and writer, and the client's side of a connection."""

@@ -1,0 +1,1 @@
+"""Listening, and connections until a carrier has them."""

@@ -1,0 +1,1 @@
+"""Placeholders in the place of secrets, in all that is shown, logged and kept."""
