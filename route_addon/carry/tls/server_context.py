@@ -1,11 +1,16 @@
 """TLS towards clients: the context of a certificate, and what its sessions offer."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from OpenSSL import SSL
+
+from route_addon.carry.faults import describe_fault
+
+logger = logging.getLogger(__name__)
 
 _CIPHERS: Final = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -69,11 +74,18 @@ def read_name(connection: SSL.Connection) -> str | None:
 
 
 def _select_certificate(connection: SSL.Connection) -> None:
-    """Choose by the name that the client gives."""
-    offer: Offer = connection.get_app_data()
-    context = offer.select(read_name(connection))
-    if context is not connection.get_context():
-        connection.set_context(context)
+    """Choose by the name that the client gives; where that fails, there is none to go on with.
+
+    A fault must not leave this: it is printed then, with all that is in it.
+    """
+    try:
+        offer: Offer = connection.get_app_data()
+        context = offer.select(read_name(connection))
+        if context is not connection.get_context():
+            connection.set_context(context)
+    except Exception as fault:
+        logger.error("no certificate was chosen: %s", describe_fault(fault))
+        connection.set_context(SSL.Context(SSL.TLS_SERVER_METHOD))
 
 
 def _select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:

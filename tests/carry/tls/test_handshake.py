@@ -6,7 +6,7 @@ import ssl
 import pytest
 import trustme
 
-from route_addon.carry.tls.certificate import CertificateFiles
+from route_addon.carry.tls.certificate import Certificate, CertificateFiles
 from route_addon.carry.tls.certificates import Certificates
 from route_addon.carry.tls.handshake import Handshake, HandshakeFault
 from route_addon.carry.tls.layer import HTTP1_AND_2
@@ -85,6 +85,27 @@ def test_a_client_that_does_not_believe(certificates: Certificates) -> None:
     with pytest.raises(HandshakeFault, match="alert"):
         talk.handshake.receive(talk._outgoing.read())
     assert not talk.handshake.is_over
+
+
+def test_a_fault_of_ours(
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Without a choice there is no certificate to go on with; the log says where, not what."""
+
+    def fail(name: str | None) -> Certificate:
+        raise RuntimeError(f"no word of {name}")
+
+    monkeypatch.setattr(certificates, "select", fail)
+    talk = Talk(certificates, NAMES[0], "h2")
+    with pytest.raises(HandshakeFault):
+        talk.handshake.receive(talk.say())
+    assert not talk.handshake.is_over
+    assert "no certificate was chosen: RuntimeError at " in caplog.text
+    assert NAMES[0] not in caplog.text
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
