@@ -24,6 +24,14 @@ def hold_little(transport: asyncio.Transport) -> None:
     transport.set_write_buffer_limits(HELD_BYTES, 1)
 
 
+def hold_more(transport: asyncio.Transport) -> None:
+    """Let more wait for who has just taken what waited: a whole piece can, while one is sent.
+
+    Who does not read never comes to it.
+    """
+    transport.set_write_buffer_limits(READ_BYTES)
+
+
 def hold_nothing(transport: asyncio.Transport) -> None:
     """Let whoever writes wait as soon as the kernel takes no more; send all at once until then."""
     # Under TLS a mark of 0 counts as passed with nothing held: it would never be free again.

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.kernel import count_unread, count_unsent, reset_at_close
-from route_addon.carry.reading import BoundedProtocol, hold_little
+from route_addon.carry.reading import BoundedProtocol, hold_little, hold_more
 
 logger = logging.getLogger(__name__)
 
@@ -185,6 +185,7 @@ class Wire(BoundedProtocol):
         self._guard(lambda receiver: receiver.pause_writing())
 
     def resume_writing(self) -> None:
+        hold_more(self._transport)
         self._guard(lambda receiver: receiver.resume_writing())
 
     def lose(self) -> None:

@@ -3,7 +3,13 @@
 import asyncio
 from typing import cast
 
-from route_addon.carry.reading import HELD_BYTES, READ_BYTES, BoundedProtocol, hold_little
+from route_addon.carry.reading import (
+    HELD_BYTES,
+    READ_BYTES,
+    BoundedProtocol,
+    hold_little,
+    hold_more,
+)
 
 
 class Reader(BoundedProtocol):
@@ -51,6 +57,11 @@ class Writer(asyncio.Protocol):
         self.held_bytes = self.transport.get_write_buffer_size()
         self.waits.set()
 
+    def resume_writing(self) -> None:
+        hold_more(self.transport)
+        self.waits.clear()
+        self._write()
+
     def _write(self) -> None:
         if not self.waits.is_set():
             self.transport.write(bytes(READ_BYTES))
@@ -68,3 +79,19 @@ async def test_little_is_held() -> None:
         writer.transport.abort()
         client.transport.abort()
     assert HELD_BYTES < writer.held_bytes <= HELD_BYTES + READ_BYTES
+
+
+async def test_more_is_held_for_who_reads() -> None:
+    """Once it has taken what waited: then a whole portion waits while another one is sent."""
+    loop = asyncio.get_running_loop()
+    writer = Writer()
+    server = await loop.create_server(lambda: writer, "127.0.0.1", 0)
+    async with server:
+        reader, client = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1)
+        await asyncio.wait_for(writer.waits.wait(), 10)
+        while writer.waits.is_set():
+            assert await asyncio.wait_for(reader.read(READ_BYTES), 10)
+        await asyncio.wait_for(writer.waits.wait(), 10)
+        writer.transport.abort()
+        client.transport.abort()
+    assert READ_BYTES < writer.held_bytes <= 2 * READ_BYTES
