@@ -43,13 +43,18 @@ pool.addEventListener("click", ({ target }) => {
 
 // --- the cache ---------------------------------------------------------------
 
+let newsAsked = 0;
+
 async function askNews(mode) {
+  const asked = (newsAsked += 1);
   const answer = await fetch("/demo/news", { cache: mode });
   const show = (field, text) => {
     cache.querySelector(`[data-field="${field}"]`).textContent = text;
   };
   const status = answer.headers.get("cache-status") ?? "none";
   const { server, made } = await answer.json();
+  // An answer that is overtaken by that to a later question is old news.
+  if (asked !== newsAsked) return;
   cache.dataset.state = answer.ok ? "good" : "bad";
   show("cache-status", status);
   show("age", `${answer.headers.get("age") ?? 0} s`);
