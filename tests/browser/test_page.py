@@ -1,5 +1,6 @@
 """The demo's page: every location as a tile, with its live state."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.browser.driver import Client, reaches, shows
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -56,6 +57,33 @@ async def test_the_cache_tells_what_it_does(client: Client, browser: "Browser") 
     await page.click("#cache button[data-cache=default]")
     await shows(page, "#cache [data-field=cache-status]", "hit; ttl=")
     await page.click("#cache button[data-cache=reload]")
+    await shows(page, "#cache [data-field=cache-status]", "fwd=request")
+
+
+async def test_what_was_asked_last_is_shown(client: Client, browser: "Browser") -> None:
+    """An answer that comes late does not stand in the place of the one to a later question."""
+    page = await browser.new_page()
+    await page.goto(client.url(""))
+    await shows(page, "#cache [data-field=cache-status]", "route-addon")
+    reloaded = asyncio.Event()
+    asked: list[Route] = []
+
+    async def hold_up(route: "Route") -> None:
+        asked.append(route)
+        if len(asked) > 1:
+            await route.continue_()
+            return
+        await reloaded.wait()
+        await route.fulfill(json={"server": "a", "made": 0}, headers={"Cache-Status": "late"})
+
+    await page.route("**/demo/news", hold_up)
+    await page.click("#cache button[data-cache=default]")
+    await page.click("#cache button[data-cache=reload]")
+    await shows(page, "#cache [data-field=cache-status]", "fwd=request")
+    async with page.expect_response("**/demo/news") as late:
+        reloaded.set()
+    await (await late.value).finished()
+    await page.wait_for_timeout(200)
     await shows(page, "#cache [data-field=cache-status]", "fwd=request")
 
 
