@@ -1034,8 +1034,9 @@ class TestFaults:
         """The others go on."""
         peer = await connect()
         peer.relay.on_lost = self._raise
-        peer.ask()
+        exchange = peer.ask()
         peer.say(peer.reset(1))
+        assert exchange.is_lost
         await self._check_others(peer, caplog)
 
     async def test_at_a_deadline(

@@ -207,8 +207,8 @@ def test_any_steps(steps: list[Step], is_compared: bool) -> None:
     pair = Pair()
     pair.take(hear(Speaker.settings()))
     for number, block in enumerate([BLOCKS[0], BLOCKS[3], BLOCKS[2]]):
-        pair.take(hear(head(2 * number + 1, 0x5, block)))
-    pair.take(hear(head(7, 0x4, BLOCKS[0])))
+        assert pair.take(hear(head(2 * number + 1, 0x5, block)))
+    assert pair.take(hear(head(7, 0x4, BLOCKS[0])))
     for step in steps:
         if not pair.take(step) or is_compared:
             pair.compare()
