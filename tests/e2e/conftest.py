@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.certificates import make_certificate
 from tests.e2e.harness import ALICE, BOB, Command, Fleet, Router, check_secrets, unwatched
 from tests.e2e.process import close_confdir
+from tests.e2e.quiet import settle
 from tests.minting import KeyPair
 
 
@@ -102,7 +103,8 @@ def shared_fleet() -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(shared_fleet: Fleet) -> Iterator[Fleet]:
-    """The back ends, with empty logs."""
+    """The back ends, with empty logs, once what went before is over with every router."""
+    settle()
     shared_fleet.forget()
     yield shared_fleet
     shared_fleet.forget()

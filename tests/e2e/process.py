@@ -1,6 +1,5 @@
 """Routers: real mitmproxy programs that run the script."""
 
-import contextlib
 import dataclasses
 import fcntl
 import itertools
@@ -27,6 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.backend import Backend
 from tests.e2e.client import HOST, Client
+from tests.e2e.quiet import settle
 from tests.e2e.wire import PATIENCE_S, Answer, Wire, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,6 @@ START_LINE = "route_addon listens at"
 
 START_S = 30.0
 STOP_S = 10.0
-SETTLE_S = 1.0
 
 REMOTE_SCRIPT = Path(__file__).with_name("remote.py")
 
@@ -196,9 +195,8 @@ class Router:
     @property
     def log(self) -> str:
         """All that it has printed, and is printing: a line may follow the answer it tells of."""
-        end = time.monotonic() + SETTLE_S
-        while self.is_running and _is_busy(self._process.pid) and time.monotonic() < end:
-            time.sleep(0.001)
+        if self.is_running:
+            settle(self._process.pid)
         self._read_what_is_there()
         return self._printed()
 
@@ -403,17 +401,6 @@ def _readable_bytes(stream: IO[bytes]) -> int:
     except OSError:  # a terminal whose program has ended (EIO)
         return 0
     return int(count)
-
-
-def _is_busy(pid: int) -> bool:
-    """Whether a thread of a process, or of one that it started, has anything to do."""
-    with contextlib.suppress(OSError):  # it has ended
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            state = (task / "stat").read_bytes().rpartition(b") ")[2][:1]
-            children = (task / "children").read_text().split()
-            if state in b"RD" or any(_is_busy(int(child)) for child in children):
-                return True
-    return False
 
 
 def record_flows(recording: Path, backend: Backend, requests: Sequence[bytes]) -> None:
