@@ -6,28 +6,23 @@ byte of a request and the last of its answer no task is made, unless something h
 for that is not one of the two connections.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
-from enum import Enum, auto
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from route_addon.carry.account import Account
 from route_addon.carry.cache.caching import Caching
 from route_addon.carry.client_stream import ClientStream, Nobody
 from route_addon.carry.compress import Encoder, encode_pieces, make_encoder
-from route_addon.carry.deadlines import Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1.heads import RawAnswer
-from route_addon.carry.http1.writer import build_chunk, build_request_head
-from route_addon.carry.spool import Spool
+from route_addon.carry.http1.writer import build_request_head
+from route_addon.carry.request_content import RequestContent
 from route_addon.carry.tls.challenge import read_challenge
-from route_addon.carry.tunnel import Tunnel, TunnelMaker
+from route_addon.carry.tunnel import Tunnel, TunnelMaker, make_and_tell
 from route_addon.carry.upstreams.approach import Approach
 from route_addon.carry.upstreams.connection import UpstreamConnection
-from route_addon.carry.wire import Wire
 from route_addon.core.answers import (
     BODILESS_STATUS,
     SWITCHING_PROTOCOLS,
@@ -36,7 +31,7 @@ from route_addon.core.answers import (
 )
 from route_addon.core.attempts import IDEMPOTENT
 from route_addon.core.encodings import encode_head
-from route_addon.core.errors import BadAnswer, ContentTooLarge, InternalError, RouteError
+from route_addon.core.errors import BadAnswer, InternalError, RouteError
 from route_addon.core.framing import CHUNKED, UNTIL_END
 from route_addon.core.httpcache import Asked, Use
 from route_addon.core.messages import (
@@ -55,18 +50,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LAST_CHUNK: Final = b"0\r\n\r\n"
-
-
-class Content(Enum):
-    """What becomes of the request's content."""
-
-    HELD = auto()
-    """Nothing yet: the client waits."""
-    COLLECTED = auto()
-    STREAMED = auto()
-    DROPPED = auto()
-
 
 class Exchange:
     """One request and its answer.
@@ -83,20 +66,18 @@ class Exchange:
     forward: Forward | None = None
     approach: Approach | None = None
     """The way to the upstream, once that is wanted."""
+    connection: UpstreamConnection | None = None
+    """The connection to it, as long as it is this exchange's."""
     is_over = False
     _now = 0.0
-    _content = Content.HELD
+    _content: RequestContent | None = None
+    """The request's; None where it has none, or nobody wants it any more."""
     _received_bytes = 0
-    _spool: Spool | None = None
-    _connection: UpstreamConnection | None = None
+    """What came of it, and was wanted."""
     _caching: Caching | None = None
     _encoder: Encoder | None = None
-    _is_request_whole = True
     _is_answer_begun = False
     _is_client_slow = False
-    _playing: Use | None = None
-    """The stored answer of which there is more to send."""
-    _played_bytes = 0
     _account: Account | None = None
 
     def __init__(
@@ -111,7 +92,7 @@ class Exchange:
         self._stream = stream
         self._router = relay.router
         if head.length:
-            self._is_request_whole = False
+            self._content = RequestContent(self, stream, head.length)
         if observer is not None:
             self._account = Account(observer, head)
 
@@ -140,7 +121,7 @@ class Exchange:
                     self._router,
                     decision.token,
                     self._now,
-                    self._guarded(self._receive_verdict),
+                    self.guarded(self._receive_verdict),
                     decision.client,
                 )
             except RouteError as error:
@@ -154,15 +135,15 @@ class Exchange:
 
     def _admit(self, forward: Forward) -> None:
         """The request may pass: see to its content."""
-        if self.head.length == 0:
-            self._connect()
-        elif forward.location.body == "collect":
-            self._spool = self._relay.spools.open()
-            self._content = Content.COLLECTED
-            self._stream.send_continue()
-            self._stream.resume_content()
+        content, location = self._content, forward.location
+        if content is None or content.length == 0:
+            self.connect()
+            return
+        content.allow(location.body_limit_bytes)
+        if location.body == "collect":
+            content.collect(self._relay.spools.open())
         else:
-            self._connect()
+            self.connect()
 
     # Answering here.
 
@@ -179,8 +160,7 @@ class Exchange:
 
     def respond(self, answer: Respond) -> None:
         """Send an answer of our own."""
-        self._drop_upstream()
-        self._content = Content.DROPPED
+        self._drop()
         self._is_answer_begun = True
         if answer.error is not None:
             self._relay.report_refusal(answer)
@@ -193,7 +173,7 @@ class Exchange:
 
     def _cut(self, error: RouteError) -> None:
         """End it where it is: no answer is begun, or finished."""
-        self._drop_upstream()
+        self._drop()
         self.is_over = True
         if self._account is not None:
             self._account.cut(error, self._received_bytes)
@@ -209,7 +189,7 @@ class Exchange:
             logger.error("a refusal failed: %s", describe_fault(fault))
             self.is_over = True
             self._stream.cut()
-            self._drop_upstream()
+            self._drop()
             if self._account is not None:
                 self._account.cut(InternalError(), self._received_bytes)
 
@@ -222,66 +202,27 @@ class Exchange:
             pieces: In order; none of them empty.
             is_end: Whether the request is whole with them.
         """
-        self._is_request_whole = is_end
-        forward = self.forward
-        if self._content is Content.DROPPED:
-            return
-        if forward is None or self._content is Content.HELD:
-            raise AssertionError("content that is held was delivered")
-        self._received_bytes += sum(map(len, pieces))
-        if self._received_bytes > forward.location.body_limit_bytes:
-            self.refuse(ContentTooLarge(f"over {forward.location.body_limit_bytes}"))
-        elif self._content is Content.COLLECTED:
-            self._collect(pieces, is_end)
-        else:
-            self._send_content(pieces, is_end)
-
-    def _collect(self, pieces: list[bytes], is_end: bool) -> None:
-        assert self._spool is not None
-        try:
-            is_taken = self._spool.write(pieces, self._guarded(self._collected))
-        except RouteError as error:
-            self.refuse(error)
-            return
-        if not is_taken:
-            self._stream.pause_content()
-        elif is_end:
-            self._connect()
-
-    def _collected(self, error: RouteError | None) -> None:
-        """A block is on the disk, or it is not."""
-        if error is not None:
-            self.refuse(error)
-        elif self._is_request_whole:
-            self._connect()
-        else:
-            self._stream.resume_content()
-
-    def _send_content(self, pieces: list[bytes], is_end: bool) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        if self.head.length >= 0:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        else:
-            data = build_chunk(pieces) + (_LAST_CHUNK if is_end else b"")
-        connection.write(data, is_end=is_end)
+        if self._content is not None:
+            self._content.receive(pieces, is_end)
 
     def pause_content(self) -> None:
         """The upstream does not read fast enough."""
-        if self._content is Content.STREAMED:
-            self._stream.pause_content()
+        if self._content is not None:
+            self._content.pause()
 
     def resume_content(self) -> None:
         """It does again."""
-        if self._content is Content.STREAMED:
-            self._stream.resume_content()
-        elif self._content is Content.COLLECTED and self._spool is not None:
-            self._pump()
+        if self._content is not None:
+            self._content.resume()
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether the request may have to be sent again, as a whole."""
+        return self.approach is not None and self.approach.may_be_repeated
 
     # To the upstream.
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         """All of the request is there that will be waited for: get its answer."""
         forward, cache = self.forward, self._relay.cache
         assert forward is not None
@@ -297,7 +238,7 @@ class Exchange:
         caching, forward = self._caching, self.forward
         assert caching is not None and forward is not None
         try:
-            found = caching.look(self._guarded(self._look))
+            found = caching.look(self.guarded(self._look))
         except RouteError as error:
             self.refuse(error)
             return
@@ -329,64 +270,24 @@ class Exchange:
     @property
     def _is_content_kept(self) -> bool:
         """Whether the request's content could be sent again."""
-        return self.head.length == 0 or self._spool is not None
+        return self.head.length == 0 or (self._content is not None and self._content.is_kept)
 
     def use(self, connection: UpstreamConnection, forward: Forward) -> None:
         """Send the request, or its head when its content streams."""
         self.forward = forward
-        self._connection = connection
+        self.connection = connection
         if self._account is not None:
             self._account.use(forward)
         connection.begin(self, forward.method, forward.location.answer_within_s)
-        spool = self._spool
-        length = spool.size if spool is not None else self.head.length
+        content = self._content
+        length = 0 if content is None else content.length
         head = build_request_head(
             forward.method, forward.path, forward.host, forward.fields, length
         )
-        if length == 0:
+        if content is None or length == 0:
             connection.write(head, is_end=True)
-        elif spool is None:
-            connection.write(head, is_end=False)
-            self._content = Content.STREAMED
-            self._stream.send_continue()
-            self._stream.resume_content()
-        elif spool.is_in_memory:
-            self._send_rest(head + spool.rest)
         else:
-            connection.write(head, is_end=False)
-            spool.rewind()
-            self._pump()
-
-    def _pump(self) -> None:
-        """Send the next block of a collected body, once the last has been read."""
-        spool, connection = self._spool, self._connection
-        if spool is not None and connection is not None and not spool.is_busy:
-            read = self._guarded(partial(self._pumped, connection))
-            spool.read(read, connection.lend_socket())
-
-    def _pumped(self, reader: UpstreamConnection, block: bytes, error: RouteError | None) -> None:
-        connection, spool = self._connection, self._spool
-        if connection is None or spool is None:
-            return
-        if error is not None:
-            self.refuse(error)
-        elif connection is not reader:
-            # Read for a server that has failed meanwhile; this one gets it all.
-            spool.rewind()
-            self._pump()
-        elif block:
-            connection.write(block, is_end=False)
-            if not connection.is_paused:
-                self._pump()
-        else:
-            self._send_rest(spool.rest)
-
-    def _send_rest(self, data: bytes) -> None:
-        """Send what makes the request whole; its content stays while it may be sent again."""
-        assert self._connection is not None
-        self._connection.write(data, is_end=True)
-        if self.approach is None or not self.approach.may_be_repeated:
-            self._close_spool()
+            content.send(connection, head)
 
     def lack(self, error: RouteError) -> None:
         """No connection is to be had."""
@@ -415,7 +316,7 @@ class Exchange:
         assert forward is not None and approach is not None
         status = answer.status
         if is_end and status != SWITCHING_PROTOCOLS:
-            self._connection = None
+            self.connection = None
         if approach.is_in_pool and approach.judge(status, is_body_kept=self._is_content_kept):
             self._abandon_connection()
             approach.go_on()
@@ -464,40 +365,29 @@ class Exchange:
 
     def _serve(self, found: Use) -> None:
         """Answer from the store."""
-        forward, part = self.forward, found.part
-        assert forward is not None
+        forward, caching, part = self.forward, self._caching, found.part
+        assert forward is not None and caching is not None
         if found.refresh is not None:
-            self._refresh(forward, found.refresh)
+            self._refresh(forward, caching, found.refresh)
         fields = answer_fields(part.status, part.fields, forward)
-        portion = found.portion(0)
-        pieces, is_end = [portion] if portion else [], len(portion) == found.size_bytes
-        if not is_end:
-            self._begin_to_play(found, len(portion))
+        pieces, is_end = caching.begin_to_play(found)
         self._send_answer(part.status, part.reason, fields, part.length, pieces, is_end)
         if not is_end:
             self._play()
 
-    def _begin_to_play(self, found: Use, sent_bytes: int) -> None:
-        """More is stored than is sent at once."""
-        assert self._caching is not None
-        self._caching.borrow(found.stored)
-        self._playing, self._played_bytes = found, sent_bytes
-
     def _play(self) -> None:
         """Send what is left of a stored answer, as far as the client takes it."""
-        found = self._playing
-        while found is not None and not self._is_client_slow and not self.is_over:
-            portion = found.portion(self._played_bytes)
-            self._played_bytes += len(portion)
-            if is_end := self._played_bytes == found.size_bytes:
-                found = self._playing = None
+        caching = self._caching
+        while caching is not None and caching.is_playing:
+            if self._is_client_slow or self.is_over:
+                return
+            portion, is_end = caching.play()
             self._send_more([portion], is_end)
 
-    def _refresh(self, forward: Forward, asked: Asked) -> None:
-        assert self._caching is not None
-        caching = self._caching.refresh(asked)
-        if caching is not None:
-            Exchange(self._relay, Nobody(), self.head).begin_refresh(forward, caching, asked)
+    def _refresh(self, forward: Forward, caching: Caching, asked: Asked) -> None:
+        own = caching.refresh(asked)
+        if own is not None:
+            Exchange(self._relay, Nobody(), self.head).begin_refresh(forward, own, asked)
 
     def _send_answer(
         self,
@@ -520,7 +410,7 @@ class Exchange:
         """More of the answer has arrived."""
         if is_end:
             # It has gone back: it is nobody's to pause or to drop.
-            self._connection = None
+            self.connection = None
         if self._encoder is not None:
             pieces = encode_pieces(self._encoder, pieces, is_end=is_end)
         if self._caching is not None:
@@ -536,7 +426,7 @@ class Exchange:
 
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
         """The answer will not come, or not whole."""
-        self._connection = None
+        self.connection = None
         if is_untouched and self._is_repeatable and self.approach is not None:
             # The server closed a resting connection as we took it: it has not seen the request.
             self.approach.again()
@@ -546,20 +436,20 @@ class Exchange:
     def pause_answer(self) -> None:
         """The client does not read fast enough."""
         self._is_client_slow = True
-        if self._connection is not None:
-            self._connection.pause_reading()
+        if self.connection is not None:
+            self.connection.pause_reading()
 
     def resume_answer(self) -> None:
         """It does again."""
         self._is_client_slow = False
-        if self._connection is not None:
-            self._connection.resume_reading()
-        elif self._playing is not None:
+        if self.connection is not None:
+            self.connection.resume_reading()
+        else:
             self._play()
 
     def _switch(self, forward: Forward, answer: RawAnswer, pieces: list[bytes]) -> None:
         """The upstream has accepted a handshake: from here on bytes are only passed on."""
-        connection = self._connection
+        connection = self.connection
         if not forward.is_websocket or connection is None:
             self.refuse(BadAnswer("101 that was not asked for"))
             return
@@ -572,69 +462,56 @@ class Exchange:
     def _open_tunnel_by(
         self, make: TunnelMaker, fields: Fields, connection: UpstreamConnection, data: bytes
     ) -> None:
-        self._connection = None
+        self.connection = None
         self._is_answer_begun = True
-        self._stream.start_tunnel(fields, connection, data, partial(self._make_seated, make))
-        # Its server counts it as long as the tunnel lasts.
+        self._stream.start_tunnel(fields, connection, data, make_and_tell(make, self._seat))
         self.approach = None
         self.is_over = True
 
-    def _make_seated(
-        self,
-        make: TunnelMaker,
-        wire: Wire,
-        transport: asyncio.Transport,
-        deadlines: Deadlines,
-        silence_s: float,
-    ) -> Tunnel:
-        tunnel = make(wire, transport, deadlines, silence_s)
+    def _seat(self, tunnel: Tunnel) -> None:
+        """It is made; whoever counted the request counts it from here on."""
         if self.approach is not None:
             tunnel.on_upstream_lost = self.approach.close
         if self._account is not None:
             self._account.open_tunnel(tunnel)
-        return tunnel
 
     # The end.
 
     def client_lost(self) -> None:
         """The client has gone: nobody waits for the answer."""
         self.is_over = True
-        self._drop_upstream()
+        self._drop()
         if self._account is not None:
             self._account.lose(self._received_bytes)
 
     def _finish(self) -> None:
-        self._drop_upstream()
-        self._content = Content.DROPPED
+        self._drop()
         if self._account is not None:
             self._account.end(self._received_bytes)
         self._stream.finish()
         self.is_over = True
 
-    def _drop_upstream(self) -> None:
-        approach, caching = self.approach, self._caching
-        if self._connection is not None:
+    def _drop(self) -> None:
+        """Let go of all that the request had but its client."""
+        approach, caching, content = self.approach, self._caching, self._content
+        if self.connection is not None:
             self._abandon_connection()
         if approach is not None:
             self.approach = None
             approach.close()
         if caching is not None:
-            self._caching = self._playing = None
+            self._caching = None
             caching.close()
-        if self._spool is not None:
-            self._close_spool()
+        if content is not None:
+            self._content, self._received_bytes = None, content.received_bytes
+            content.close()
 
     def _abandon_connection(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is not None:
             connection.abandon()
 
-    def _close_spool(self) -> None:
-        spool, self._spool = self._spool, None
-        if spool is not None:
-            spool.close()
-
-    def _guarded[**P](self, call: Callable[P, None]) -> Callable[P, None]:
+    def guarded[**P](self, call: Callable[P, None]) -> Callable[P, None]:
         """A callback for other hands: silent once the exchange is over, and failing closed."""
 
         def guarded(*args: P.args, **kwargs: P.kwargs) -> None:

@@ -146,6 +146,19 @@ type TunnelMaker = Callable[[Wire, asyncio.Transport, Deadlines, float], Tunnel]
 """Makes a tunnel, or one that does more."""
 
 
+def make_and_tell(make: TunnelMaker, tell: Callable[[Tunnel], None]) -> TunnelMaker:
+    """The same maker, for whoever has to know of the tunnel before it starts."""
+
+    def make_one(
+        wire: Wire, transport: asyncio.Transport, deadlines: Deadlines, silence_s: float
+    ) -> Tunnel:
+        tunnel = make(wire, transport, deadlines, silence_s)
+        tell(tunnel)
+        return tunnel
+
+    return make_one
+
+
 class _ClientSide:
     """What the client sends, and whether it reads."""
 

@@ -91,6 +91,8 @@ class Caching:
         "_has_waited",
         "_is_refresh",
         "_leave",
+        "_played_bytes",
+        "_playing",
         "_request",
     )
 
@@ -102,6 +104,8 @@ class Caching:
         self._fill: Fill | None = None
         self._leave: Callable[[], None] | None = None
         self._borrowed: Stored | None = None
+        self._playing: Use | None = None
+        self._played_bytes = 0
         self._has_waited = False
         self._is_refresh = False
 
@@ -244,14 +248,45 @@ class Caching:
             self._cache.store.touch(use.stored)
         return use
 
-    def borrow(self, stored: Stored) -> None:
-        """An answer's content is sent as fast as the client reads it: until the end it is used."""
-        self._borrowed = stored
-        self._cache.store.lend(stored)
+    # Sending a stored answer.
+
+    def begin_to_play(self, found: Use) -> tuple[list[bytes], bool]:
+        """A stored answer is sent.
+
+        Returns:
+            What is sent of its content at once, and whether that is all. The rest is sent as fast
+            as the client reads it: until then the store keeps it.
+        """
+        portion = found.portion(0)
+        is_end = len(portion) == found.size_bytes
+        if not is_end:
+            self._playing, self._played_bytes = found, len(portion)
+            self._borrowed = found.stored
+            self._cache.store.lend(found.stored)
+        return [portion] if portion else [], is_end
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether there is more of it."""
+        return self._playing is not None
+
+    def play(self) -> tuple[bytes, bool]:
+        """Take the next portion of it; whether that is the last."""
+        found = self._playing
+        assert found is not None
+        portion = found.portion(self._played_bytes)
+        self._played_bytes += len(portion)
+        is_end = self._played_bytes == found.size_bytes
+        if is_end:
+            self._playing = None
+        return portion, is_end
+
+    # The end.
 
     def close(self) -> None:
         """The request is over, however it ended. Later calls do nothing."""
         self._stop_waiting()
+        self._playing = None
         borrowed, self._borrowed = self._borrowed, None
         if borrowed is not None:
             self._cache.store.take_back(borrowed)

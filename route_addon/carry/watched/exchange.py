@@ -46,8 +46,8 @@ from route_addon.carry.evidence import (
     keep_evidence,
     name_server,
 )
-from route_addon.carry.exchange import Content
 from route_addon.carry.flows import build_response
+from route_addon.carry.request_content import RequestContent
 from route_addon.carry.tls.challenge import read_challenge
 from route_addon.carry.tunnel import Tunnel
 from route_addon.carry.upstreams.connection import UpstreamConnection
@@ -175,7 +175,7 @@ class WatchedExchange(FlowExchange):
 
     async def _ask_request(self, decision: Forward | Respond) -> Step:
         self._is_request_asked = True
-        if self._spool is not None:
+        if self._is_content_collected:
             self._shown.show_request(self.flow.request)
         elif self.head.length == 0:
             self._shown.show_no_request()
@@ -204,10 +204,9 @@ class WatchedExchange(FlowExchange):
         request = self.flow.request
         if self._shown.is_request_edited(request):
             content = self._shown.take_request(request)
-            self._close_spool()
-            self._spool = self._relay.spools.hold(content) if content else None
+            self._replace_content(content)
             self.head = self.head._replace(length=len(content))
-        length = self._spool.size if self._spool is not None else self.head.length
+        length = self._content.length if self._content is not None else 0
         try:
             self.head = read_request(request, self._sent, self._masked, length)
         except RouteError as error:
@@ -218,17 +217,27 @@ class WatchedExchange(FlowExchange):
         self._now = time.time()
         self._decide()
 
+    def _replace_content(self, content: bytes) -> None:
+        if self._content is None:
+            self._content = RequestContent(self, self._stream, 0)
+            self._content.is_whole = True
+        self._content.replace(self._relay.spools.hold(content) if content else None)
+
+    @property
+    def _is_content_collected(self) -> bool:
+        return self._content is not None and self._content.is_kept
+
     def _admit(self, forward: Forward) -> None:
-        if self._spool is not None:
+        if self._is_content_collected:
             # Collected before, or put there by somebody.
-            self._connect()
+            self.connect()
         else:
             super()._admit(forward)
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         assert self.forward is not None
         if self._is_request_asked:
-            super()._connect()
+            super().connect()
         else:
             self._ask(self._ask_request(self.forward))
 
@@ -273,10 +282,9 @@ class WatchedExchange(FlowExchange):
     def _answer(self, answer: Respond) -> None:
         """Let an answer be seen, then send it."""
         self._is_answering = True
-        self._drop_upstream()
-        self._content = Content.DROPPED
-        if not self._is_request_whole:
+        if self._content is not None and not self._content.is_whole:
             self._stream.pause_content()
+        self._drop()
         self._ask(self._ask_own_answer(answer))
 
     async def _ask_own_answer(self, answer: Respond) -> Step:
@@ -350,8 +358,7 @@ class WatchedExchange(FlowExchange):
         """An addon has put an answer of its own in the place of the upstream's."""
         assert self.forward is not None
         self._is_answering = True
-        self._drop_upstream()
-        self._content = Content.DROPPED
+        self._drop()
         amend_evidence(self.flow, answered_by=ADDON)
         return await self._ask_whole_answer(_foreign(self.forward))
 

@@ -81,8 +81,8 @@ class FlowExchange(Exchange):
 
     def _ask(self, work: Coroutine[Any, Any, Step]) -> None:
         """Fire hooks, and go on as they say. Meanwhile nothing else happens here."""
-        if self._connection is not None:
-            self._connection.pause_reading()
+        if self.connection is not None:
+            self.connection.pause_reading()
         self._is_asking = True
         try:
             self._watch.begin(self._finish_asking(work))
@@ -114,11 +114,11 @@ class FlowExchange(Exchange):
 
     def _go_on(self, step: Step) -> None:
         """All have been asked: take the step, and then what came meanwhile."""
-        if self._connection is not None and not self._is_client_slow:
-            self._connection.resume_reading()
-        self._guarded(step)()
+        if self.connection is not None and not self._is_client_slow:
+            self.connection.resume_reading()
+        self.guarded(step)()
         while self._postponed and not self._is_asking:
-            self._guarded(self._postponed.popleft())()
+            self.guarded(self._postponed.popleft())()
 
     async def _fire(self, hook: type[Hook]) -> None:
         """Ask all addons, and wait for whoever intercepts.
@@ -163,7 +163,7 @@ class FlowExchange(Exchange):
             super().fail()
 
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
-        self._connection = None
+        self.connection = None
         if self._is_asking:
             again = partial(self.upstream_failed, error, is_untouched=is_untouched)
             self._postponed.append(again)
@@ -175,11 +175,11 @@ class FlowExchange(Exchange):
         if not self._is_asking:
             super().resume_answer()
 
-    def _send_content(self, pieces: list[bytes], is_end: bool) -> None:
-        super()._send_content(pieces, is_end)
-        if self._is_asking and self._connection is not None:
+    def receive_content(self, pieces: list[bytes], is_end: bool) -> None:
+        super().receive_content(pieces, is_end)
+        if self._is_asking and self.connection is not None:
             # The answer's head is held here: its upstream is not late.
-            self._connection.deadline = NEVER
+            self.connection.deadline = NEVER
 
     def _play(self) -> None:
         if self._is_asking:
