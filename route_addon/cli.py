@@ -1,6 +1,7 @@
 """The console command: each subcommand is a module of its own, imported when it is called."""
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -8,6 +9,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from route_addon.lazy_addons import import_addons_lazily
+from route_addon.version import find_version
 
 
 class Subcommand(NamedTuple):
@@ -33,9 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 2 where nothing that is known was asked for.
     """
+    _fill_descriptors()
     name, *rest = (sys.argv[1:] if argv is None else argv) or ("--help",)
     if name in ("-h", "--help"):
         print(_usage())
+        return 0
+    if name in ("-V", "--version"):
+        print(f"route-addon {find_version()}")
         return 0
     if name not in SUBCOMMANDS:
         near = get_close_matches(name, SUBCOMMANDS, 1) or list(SUBCOMMANDS)
@@ -50,6 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def _fill_descriptors() -> None:
+    """Open those of the standard streams that were closed before the start (``<&-``).
+
+    Else a client's connection would have the number of one of them.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
 def _usage() -> str:
     lines = (f"  {name:8}{subcommand.help}" for name, subcommand in SUBCOMMANDS.items())
-    return "\n".join(("usage: route-addon SUBCOMMAND [OPTION...]", "", *lines))
+    more = ("", "'route-addon SUBCOMMAND --help' says more; --version tells which one this is.")
+    return "\n".join(("usage: route-addon SUBCOMMAND [OPTION...]", "", *lines, *more))

@@ -1,7 +1,9 @@
 """The console command finds its subcommands, and loads none that nobody called."""
 
+import os
 import subprocess
 import sys
+from importlib.metadata import version
 from types import ModuleType
 
 import pytest
@@ -15,6 +17,13 @@ def test_lists_its_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(argv) == 0
         listed = capsys.readouterr().out
         assert all(f"  {name} " in listed for name in cli.SUBCOMMANDS)
+
+
+@pytest.mark.parametrize("name", ["--version", "-V"])
+def test_tells_its_version(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that is installed."""
+    assert cli.main([name]) == 0
+    assert capsys.readouterr().out == f"route-addon {version('route_addon')}\n"
 
 
 @pytest.mark.parametrize(
@@ -47,3 +56,22 @@ def test_runs_as_a_module_and_loads_no_more_than_it_needs() -> None:
     )
     lean = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert lean.stdout == f"{listed.stdout}False\n"
+
+
+def test_streams_that_are_closed() -> None:
+    """No connection gets their numbers: what is printed would go there."""
+    code = (
+        "import os; from route_addon.cli import main; main(['--version']);"
+        "is_null = [os.readlink(f'/proc/self/fd/{one}') == os.devnull for one in range(3)];"
+        "os.write(int(os.environ['ANSWER']), repr(is_null).encode())"
+    )
+    ours, its = os.pipe()
+    with open(ours) as answer:
+        subprocess.run(
+            ["bash", "-c", 'exec "$@" <&- >&- 2>&-', "bash", sys.executable, "-c", code],
+            env={**os.environ, "ANSWER": str(its)},
+            pass_fds=[its],
+            check=True,
+        )
+        os.close(its)
+        assert answer.read() == "[True, True, True]"

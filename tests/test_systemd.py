@@ -2,11 +2,14 @@
 
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from route_addon.options import OPTIONS
+from tests.e2e.certificates import make_certificate
 
 UNIT = Path(__file__).parents[1] / "deploy" / "systemd" / "route-addon.service"
 MOST_EXPOSED = 20
@@ -59,3 +62,25 @@ def test_its_environment() -> None:
     words = " ".join(line.removeprefix("Environment=") for line in lines).split()
     names = {word.partition("=")[0] for word in words}
     assert {"ROUTE_SIGNING_KEY", "ROUTE_PAYLOAD_KEY"} <= names <= known | {"PYTHONUNBUFFERED"}
+
+
+WITHOUT_EXECUTABLE_MEMORY = """
+import ctypes, os, sys
+PR_SET_MDWE, MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+    sys.exit("this kernel cannot deny it")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_certificate_can_be_used(key_options: Mapping[str, str], tmp_path: Path) -> None:
+    """Memory that is written is executed, too, where OpenSSL calls us: nothing may deny that."""
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_bytes(make_certificate())
+    options = {**key_options, "route_certs": certificate}
+    words = [sys.executable, "-c", WITHOUT_EXECUTABLE_MEMORY]
+    words += [sys.executable, "-m", "route_addon", "check"]
+    words += [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+    is_needed = _run(*words).returncode != 0
+    is_denied = "\nMemoryDenyWriteExecute=yes" in UNIT.read_text("utf-8")
+    assert not (is_needed and is_denied)

@@ -23,11 +23,12 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "start": ("config", "options", "carry", "core"),
     "addon": ("start", "config", "options", "carry", "core"),
     "debug": ("addon", "start", "config", "options", "carry", "core"),
-    "serve": ("addon", "start", "config", "options", "carry", "core"),
+    "serve": ("addon", "start", "config", "options", "carry", "core", "version"),
     "compose": ("debug", "serve", "addon", "start", "config", "options", "carry", "core"),
     "script": ("compose",),
     "lazy_addons": (),
-    "cli": ("lazy_addons",),
+    "version": (),
+    "cli": ("lazy_addons", "version"),
     "__main__": ("cli",),
 }
 """What each room of the house may import besides itself."""

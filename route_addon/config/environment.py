@@ -2,8 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
 
 from route_addon.options import OPTIONS, BadOption, Option, Value
+
+_NAMES: Final = frozenset(option.name.upper() for option in OPTIONS)
+_SERVICE_LINK: Final = re.compile(r"ROUTE_(\w+_)?(SERVICE_(HOST|PORT)|PORT)(_\w+)?")
+"""What Kubernetes says of the Services of a namespace, as of one that is called ``route``."""
 
 
 def default_values(environment: Mapping[str, str]) -> dict[str, Value]:
@@ -13,14 +19,23 @@ def default_values(environment: Mapping[str, str]) -> dict[str, Value]:
         environment: The process environment. Empty values count as unset.
 
     Raises:
-        BadOption: An environment value of the wrong type.
+        BadOption: An environment value of the wrong type, or a name that no option has.
     """
+    _refuse_unknown(environment)
     values = {option.name: _from_environment(option, environment) for option in OPTIONS}
     host = _first(environment, ("PYOS_FQDN", "PYOS_SERVICE_HOST"))
     port = environment.get("PYOS_SERVICE_PORT", "")
     if (host or port) and not environment.get("ROUTE_PYOS"):
         values["route_pyos"] = _with_port(host or "pyos", port or "8000")
     return values
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    for name in environment:
+        is_meant = name.startswith("ROUTE_") and not _SERVICE_LINK.fullmatch(name)
+        if is_meant and name not in _NAMES:
+            near = get_close_matches(name, _NAMES, 1) or ["ROUTE_CONFIG"]
+            raise BadOption(name, "", f"is no option; did you mean {near[0]}? Else unset it")
 
 
 def _with_port(host: str, port: str) -> str:

@@ -1,6 +1,7 @@
 """Bounds, timeouts and amounts of the carrier's, from their options."""
 
 import os
+import tempfile
 from typing import Final
 
 from route_addon.carry.limits import CacheLimits, DrainLimits, Limits, WatchLimits
@@ -33,8 +34,7 @@ def parse_limits(values: OptionValues) -> Limits:
         BadOption: One that cannot be used.
     """
     folder = values.text("route_spool_dir")
-    if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        raise BadOption("route_spool_dir", folder, "must be a folder that can be written to")
+    _check_folder(folder)
     seconds = {
         field: float(values.number(name, least, MAX_S))
         for field, (name, least) in _TIMEOUTS.items()
@@ -48,6 +48,19 @@ def parse_limits(values: OptionValues) -> Limits:
             "route_max_connections_per_client", 0, _MAX_CONNECTIONS
         ),
     )
+
+
+def _check_folder(folder: str) -> None:
+    if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise BadOption("route_spool_dir", folder, "must be a folder that can be written to")
+    try:
+        folder or tempfile.gettempdir()
+    except OSError:
+        raise BadOption(
+            "route_spool_dir",
+            "",
+            "is not set, and no temporary folder can be written to: mount one, or name one",
+        ) from None
 
 
 def parse_cache_limits(values: OptionValues, locations: Locations) -> CacheLimits:

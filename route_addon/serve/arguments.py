@@ -10,6 +10,19 @@ PORT: Final = 8080
 """Where to listen when nobody says: mitmproxy's port."""
 
 
+_DESCRIPTIONS: Final = {
+    "serve": "Run the router, without a UI, in as many processes as there is room for. "
+    "SIGTERM drains, SIGHUP reads keys, certificates and the configuration file again.",
+    "check": "Show what a configuration means, and run nothing: the value of every option and who "
+    "says it, the locations, the upstreams, the fingerprints of the keys. The exit status is 0 "
+    "where all of it can be used.",
+}
+_OPTIONS: Final = (
+    "Options are named route_...: 'route-addon check' lists them, docs/configuration.md explains "
+    "them. Each can also be set by the environment, its name in capitals."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """What the command line says."""
@@ -69,7 +82,8 @@ def _build_parser(subcommand: str) -> _Parser:
     parser = _Parser(
         prog=f"route-addon {subcommand}",
         allow_abbrev=False,
-        description="Run the router, without a UI." if subcommand == "serve" else None,
+        description=_DESCRIPTIONS[subcommand],
+        epilog=_OPTIONS,
     )
     add = parser.add_argument
     add(
@@ -81,9 +95,10 @@ def _build_parser(subcommand: str) -> _Parser:
         help="set an option; may be given many times",
     )
     add("--config", metavar="FILE", default="", help="a YAML file of options: name: value")
-    add("--listen-host", metavar="HOST", help="where to listen; all addresses when not given")
-    add("--listen-port", metavar="PORT", type=int, help=f"{PORT} when not given")
+    add("--listen-host", metavar="HOST", help="all addresses, or what route_listen says")
+    add("--listen-port", metavar="PORT", type=int, help=f"{PORT}, or what route_listen says")
     add("--workers", metavar="N", type=int, help="the number of processes (route_workers)")
-    add("--check", action="store_true", help="check the configuration, show it, and end")
-    add("--connect", action="store_true", help="in a check, connect to each upstream")
+    shown = "the same as route-addon check" if subcommand == "serve" else argparse.SUPPRESS
+    add("--check", action="store_true", help=shown)
+    add("--connect", action="store_true", help="check, and connect to each upstream")
     return parser

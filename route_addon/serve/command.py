@@ -5,7 +5,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from route_addon.carry.listen.sockets import ListenAddress, ListenFault, open_sockets
 from route_addon.config.settings import MetricsAddress
@@ -17,11 +17,16 @@ from route_addon.serve.cgroup import measure_room
 from route_addon.serve.lean import load_master, log_to_stderr
 from route_addon.serve.loop import choose_loop
 from route_addon.serve.metrics.process import open_metrics, run_metrics
+from route_addon.serve.open_files import raise_limit
 from route_addon.serve.supervisor import Program, Supervisor
 from route_addon.serve.worker import run_worker
 from route_addon.start import refuse_start
 
 logger = logging.getLogger(__name__)
+
+_LATE_S: Final = 4.0
+"""How much longer than it may a drain takes at most. With the default it ends before the 30 s after
+which Kubernetes kills all of it."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
     except ListenFault as fault:
         refuse_start(f"{fault}; name another by route_listen or --listen-port")
     logger.info("workers run on %s", choose_loop().name)
+    raise_limit()
     listener = open_metrics(plan.metrics)
-    with tempfile.TemporaryDirectory(prefix="route-addon-") as folder:
+    with _make_folder() as folder:
         workers = [
             Program("worker", partial(run_worker, arguments, sockets, worker), sockets)
             for worker in (Worker(index, plan.workers, folder) for index in range(plan.workers))
@@ -53,7 +59,18 @@ def main(argv: Sequence[str]) -> int:
         if listener is not None:
             run = partial(run_metrics, listener, folder)
             attendants.append(Program("metrics", run, [listener]))
-        return Supervisor(workers, attendants).run()
+        return Supervisor(workers, attendants, plan.drain_s + _LATE_S).run()
+
+
+def _make_folder() -> "tempfile.TemporaryDirectory[str]":
+    """The folder that all processes share."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="route-addon-")
+    except OSError as error:
+        refuse_start(
+            f"no temporary folder can be written to ({error.strerror}); "
+            "mount one at /tmp, or name one by TMPDIR"
+        )
 
 
 class _Plan(NamedTuple):
@@ -63,6 +80,8 @@ class _Plan(NamedTuple):
     addresses: Sequence[ListenAddress]
     has_certificate: bool
     metrics: MetricsAddress | None
+    drain_s: float
+    """How long a drain may take."""
 
 
 async def _plan(arguments: Arguments) -> _Plan:
@@ -84,4 +103,4 @@ async def _plan(arguments: Arguments) -> _Plan:
             str(BadOption("route_listen", options.route_listen, "needs a certificate: route_certs"))
         )
     workers = settings.workers or measure_room().workers
-    return _Plan(workers, addresses, has_certificate, settings.metrics)
+    return _Plan(workers, addresses, has_certificate, settings.metrics, settings.drain.total_s)

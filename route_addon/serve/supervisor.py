@@ -12,6 +12,7 @@ some, as the metrics do, is an attendant: a fork, too, which is there until the 
 import contextlib
 import gc
 import logging
+import math
 import os
 import selectors
 import signal
@@ -77,6 +78,11 @@ class _Seat:
         self.due = now + (wait_s if self._deaths else 0.0)
         self._deaths += 1
 
+    def miss(self) -> None:
+        """Nobody could get it; settle when it is tried again."""
+        self._began = time.monotonic()
+        self.end()
+
     def say(self, word: bytes) -> None:
         """Tell the worker something. One that is gone needs not hear it."""
         if self.control is not None:
@@ -96,9 +102,18 @@ class Supervisor:
     Args:
         workers: What they do.
         attendants: What others do beside them, to the end of the last of them.
+        ends_within_s: How long workers may take to end; who hangs longer is ended.
     """
 
-    def __init__(self, workers: Sequence[Program], attendants: Sequence[Program] = ()) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Program],
+        attendants: Sequence[Program] = (),
+        ends_within_s: float = math.inf,
+    ) -> None:
+        self._ends_within_s = ends_within_s
+        self._end = math.inf
+        """When nobody may be left."""
         self._workers = [_Seat(program) for program in workers]
         self._attendants = [_Seat(program) for program in attendants]
         self._seats = [*self._workers, *self._attendants]
@@ -125,15 +140,16 @@ class Supervisor:
                     key.data()
                 self._reap()
                 self._start_due()
+                self._cut_late()
             self._dismiss()
         return self._status
 
     def _wait_s(self) -> float | None:
         """How long nothing will have to be done; None when all is done. Infinity is a minute."""
         waiting = [] if self._is_ending else [seat.due for seat in self._seats if not seat.pid]
-        if waiting:
-            return max(0.0, min(waiting) - time.monotonic())
-        return 60.0 if any(seat.pid for seat in self._workers) else None
+        if not waiting and not any(seat.pid for seat in self._workers):
+            return None
+        return min(60.0, max(0.0, min([*waiting, self._end]) - time.monotonic()))
 
     @contextlib.contextmanager
     def _receive_signals(self) -> Iterator[None]:
@@ -152,17 +168,18 @@ class Supervisor:
     def _read_signals(self, ours: socket.socket) -> None:
         for number in ours.recv(256):
             if number in (signal.SIGTERM, signal.SIGINT):
-                self._end()
+                self._begin_end()
             elif number == signal.SIGHUP:
                 for seat in self._workers:
                     seat.say(RELOAD)
 
-    def _end(self) -> None:
+    def _begin_end(self) -> None:
         """The first signal drains; another one ends at once."""
         if self._is_ending:
             self._cut(1)
             return
         self._is_ending = True
+        self._end = time.monotonic() + self._ends_within_s
         # Each worker still listens; the last one that stops closes the queue.
         for seat in self._workers:
             for sock in seat.program.sockets:
@@ -184,6 +201,14 @@ class Supervisor:
             if seat.pid:
                 os.kill(seat.pid, signal.SIGKILL)
 
+    def _cut_late(self) -> None:
+        """End who has not ended in time: one that hangs, or that somebody has stopped."""
+        if time.monotonic() >= self._end:
+            self._end = math.inf
+            late = ", ".join(str(seat.pid) for seat in self._workers if seat.pid)
+            logger.error("workers that do not end are killed: %s", late)
+            self._cut(1)
+
     # Workers.
 
     def _start_due(self) -> None:
@@ -193,16 +218,31 @@ class Supervisor:
                 self._start(seat)
 
     def _start(self, seat: _Seat) -> None:
+        try:
+            self._fork(seat)
+        except OSError as error:
+            # No memory, no processes or no files left: there may be some later.
+            logger.error("no process for one more %s: %s", seat.program.name, error.strerror)
+            seat.miss()
+            if not self._has_started:
+                self._cut(1)
+
+    def _fork(self, seat: _Seat) -> None:
         ours, its = socket.socketpair()
         ours.setblocking(False)
         # A signal between the fork and the child's own handlers would reach the parent twice.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
-        if not pid:
+        try:
+            pid = os.fork()
+            if not pid:
+                ours.close()
+                self._become(seat, its, mask)
+        except OSError:
             ours.close()
-            self._become(seat, its, mask)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        its.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            its.close()
         seat.begin(pid, ours)
         self._selector.register(ours, selectors.EVENT_READ, partial(self._hear, seat, ours))
 
@@ -231,9 +271,7 @@ class Supervisor:
         except BaseException:
             traceback.print_exc()
         finally:
-            with contextlib.suppress(OSError):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            _flush()
             # Nothing of the parent's is to be ended here.
             os._exit(status)
 
@@ -252,7 +290,9 @@ class Supervisor:
         elif all(one.is_ready for one in self._workers):
             self._has_started = True
             pids = ", ".join(str(one.pid) for one in self._workers)
-            logger.info("%d workers are ready: %s", len(self._workers), pids)
+            count = len(self._workers)
+            are = "workers are" if count > 1 else "worker is"
+            logger.info("%d %s ready: %s", count, are, pids)
 
     def _reap(self) -> None:
         """See who has ended. As a container's first process it gets the orphans, too."""
@@ -277,6 +317,14 @@ class Supervisor:
             logger.warning(
                 "%s %d ended: %s; another one starts in %.2f s", name, pid, _describe(code), wait_s
             )
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # There is none where it was closed before the start.
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.flush()
 
 
 def _describe(code: int) -> str:

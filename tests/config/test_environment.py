@@ -161,3 +161,39 @@ def test_sentence(value: object, expected: str) -> None:
     error = BadOption("route_ports", value, "must be well")
     assert expected == str(error)
     assert error.name == "route_ports"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("ROUTE_WORKRES", "ROUTE_WORKERS"),
+        ("ROUTE_CONSOLE_ALOW", "ROUTE_CONSOLE_ALLOW"),
+        ("ROUTE_ZZZZZZZ", "ROUTE_CONFIG"),
+    ],
+)
+def test_a_name_that_no_option_has(name: str, near: str) -> None:
+    """It is refused, with the nearest one: what was meant would be lost in silence."""
+    with pytest.raises(BadOption) as refused:
+        default_values({name: "10.0.0.0/8"})
+    assert str(refused.value).startswith(f"{name}: is no option; did you mean ")
+    assert near == "ROUTE_CONFIG" or near in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ROUTE_SERVICE_HOST",
+        "ROUTE_SERVICE_PORT",
+        "ROUTE_SERVICE_PORT_HTTP",
+        "ROUTE_PORT",
+        "ROUTE_PORT_80_TCP",
+        "ROUTE_PORT_80_TCP_ADDR",
+        "ROUTE_OD_SERVICE_HOST",
+        "ROUTE_OD_PORT_80_TCP_PROTO",
+        "ROUTED",
+        "HTTP_ROUTER_PORT",
+    ],
+)
+def test_a_service_of_that_name(name: str) -> None:
+    """What Kubernetes says of a Service that is called route, or route-od, is none of ours."""
+    assert default_values({name: "tcp://10.0.0.1:80"}) == DEFAULTS

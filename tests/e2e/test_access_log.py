@@ -240,7 +240,7 @@ def serve(installation: Mapping[str, object], port: int) -> Iterator[tuple[Route
         Router(PipedCommand(options, pipe=writing)) as router,
     ):
         writer.close()
-        router.wait_for("1 workers are ready")
+        router.wait_for("1 worker is ready")
         yield router, reader
 
 

@@ -1,5 +1,6 @@
 """The parent of the workers, with workers that do nothing but live and die."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def attend(control):
 listener = socket.create_server(("127.0.0.1", 0))
 own = socket.create_server(("127.0.0.1", 0))
 workers = [Program("worker", partial(run, Worker(index, 2)), [listener]) for index in range(2)]
-sys.exit(Supervisor(workers, [Program("attendant", attend, [own])]).run())
+sys.exit(Supervisor(workers, [Program("attendant", attend, [own])], ends_within_s=2).run())
 """
 
 OBEY = """
@@ -67,6 +68,11 @@ class Parent:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def limit_files(self, most: int) -> None:
+        """Let it have so many open files at most."""
+        _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (most, hard))
+
     def end(self) -> tuple[int, str, str]:
         """Wait for its end.
 
@@ -102,6 +108,51 @@ def test_another_signal() -> None:
     parent.read("0 hears D", "1 hears D")
     parent.signal(signal.SIGTERM)
     assert parent.end()[0] == 1
+
+
+def test_a_worker_that_hangs() -> None:
+    """One that somebody has stopped is killed when its time is over, and that is no good end."""
+    parent = Parent(
+        """
+        control.send(READY)
+        if worker.index == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        while control.recv(1) != DRAIN:
+            pass
+        say("drained")
+        return 0
+        """
+    )
+    parent.read("start 0", "start 1")
+    parent.signal(signal.SIGTERM)
+    status, out, errors = parent.end()
+    assert (status, out) == (1, "drained\n")
+    assert "workers that do not end are killed: " in errors
+
+
+def test_no_room_for_another_worker() -> None:
+    """The rest serves on while there is none, and one is started as soon as there is."""
+    parent = Parent(
+        """
+        control.send(READY)
+        if worker.index == 1:
+            control.recv(1)
+            os._exit(1)
+        while control.recv(1) != DRAIN:
+            pass
+        return 0
+        """
+    )
+    parent.read("start 0", "start 1")
+    parent.limit_files(3)
+    parent.signal(signal.SIGHUP)
+    time.sleep(0.6)
+    parent.limit_files(256)
+    parent.read("start 1")
+    parent.signal(signal.SIGTERM)
+    status, out, errors = parent.end()
+    assert (status, out) == (1, "")
+    assert "no process for one more worker: Too many open files" in errors
 
 
 def test_a_worker_that_fails_at_the_start() -> None:

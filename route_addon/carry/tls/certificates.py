@@ -68,6 +68,11 @@ class Certificates:
         expiries = [one.leaf.not_valid_after_utc.timestamp() for one in self._all]
         return min(expiries, default=None)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether one in force is older than its files, because these cannot be used."""
+        return bool(self._failed)
+
     def find_faults(self) -> list[str]:
         """What an operator should be told of them."""
         now = time.time()
@@ -124,6 +129,9 @@ class Certificates:
         for old in self._all:
             files, stamp = old.files, read_stamp(old.files)
             is_old = not 0 <= now - old.made_at < _RENEW_AFTER_S
+            if stamp == old.stamp:
+                # The old files may be back.
+                self._failed.pop(files, None)
             if stamp == self._failed.get(files) or (stamp == old.stamp and not is_old):
                 continue
             try:

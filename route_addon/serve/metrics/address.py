@@ -1,5 +1,6 @@
 """Where metrics are listened for."""
 
+import os
 import socket
 from typing import Final
 
@@ -27,5 +28,10 @@ def refuse_address(address: MetricsAddress, error: OSError) -> BadOption:
     return BadOption(
         "route_metrics",
         address,
-        f"cannot be listened on ({error.strerror}); choose another port, or 0 for no metrics",
+        f"cannot be listened on ({describe(error)}); choose another port, or 0 for no metrics",
     )
+
+
+def describe(error: OSError) -> str:
+    """What the system says; Python's own text repeats the address."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 
 from route_addon.config.settings import MetricsAddress
-from route_addon.serve.metrics.address import open_listener, refuse_address
+from route_addon.serve.metrics.address import describe, open_listener, refuse_address
 from route_addon.start import refuse_start
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def open_metrics(address: MetricsAddress | None) -> socket.socket | None:
     except OSError as error:
         if not address.is_default:
             refuse_start(str(refuse_address(address, error)))
-        logger.warning("no metrics: %s is taken (%s)", address, error.strerror)
+        logger.warning("no metrics: cannot listen at %s: %s", address, describe(error))
         return None
     logger.info("metrics at http://%s/metrics", address)
     return listener

@@ -4,7 +4,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,22 +13,13 @@ from route_addon.config.reloads import Reloads
 from route_addon.core.keys import NO_KEYS, Keys, fingerprint
 from route_addon.serve.metrics.joining import Labels, Ledger, Samples, Snapshot
 from route_addon.serve.metrics.tally import Histogram, Tally, location_name
+from route_addon.version import find_version
 
 NO_LABELS: Final = ()
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _PROC: Final = Path("/proc/self")
 _STARTED: Final = time.time()
-
-
-def _find_version() -> str:
-    try:
-        return version("route_addon")
-    except PackageNotFoundError:
-        # Imported from a folder, without having been installed.
-        return "unknown"
-
-
-_VERSION: Final = _find_version()
+_VERSION: Final = find_version()
 
 
 class LogCounts(NamedTuple):
@@ -76,7 +66,7 @@ class Readings:
             **_read_relay(relay),
             **_read_pools(relay),
             **self._read_keys(relay.router.rules.keys),
-            **_read_reloads(self._reloads),
+            **_read_reloads(self._reloads, relay.certificates),
             **_read_certificates(relay.certificates),
             **_read_log(self._log_counts()),
             **_read_process(),
@@ -193,13 +183,14 @@ def _read_pools(relay: Relay) -> Snapshot:
     }
 
 
-def _read_reloads(reloads: Reloads) -> Snapshot:
+def _read_reloads(reloads: Reloads, certificates: Certificates | None) -> Snapshot:
+    is_failing = reloads.has_failed or (certificates is not None and certificates.has_failed)
     return {
         "route_reloads_total": {
             ("succeeded",): reloads.succeeded,
             ("failed",): reloads.failed,
         },
-        "route_reload_failing": {NO_LABELS: int(reloads.has_failed)},
+        "route_reload_failing": {NO_LABELS: int(is_failing)},
     }
 
 

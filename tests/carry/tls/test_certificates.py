@@ -156,9 +156,23 @@ async def test_a_bad_new_file(rotation: Rotation, log: pytest.LogCaptureFixture,
         assert await rotation.in_force() == "first.example"
     assert [record.levelname for record in log.records] == ["WARNING"]
     assert "the old one stays in force" in log.text
+    assert rotation.certificates.has_failed
     rotation.put("second.example")
     assert await rotation.in_force() == "second.example"
     assert len(log.records) == 2
+    assert not rotation.certificates.has_failed
+
+
+async def test_a_bad_new_file_that_is_taken_back(rotation: Rotation) -> None:
+    """The very files that are in force are no failure any more."""
+    key = Path(rotation.files.key)
+    key.rename(key.with_suffix(".old"))
+    key.write_bytes(b"garbage")
+    assert await rotation.in_force() == "first.example"
+    assert rotation.certificates.has_failed
+    key.with_suffix(".old").rename(key)
+    assert await rotation.in_force() == "first.example"
+    assert not rotation.certificates.has_failed
 
 
 async def test_a_new_one_that_has_expired(
