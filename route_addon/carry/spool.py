@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
+from route_addon.carry.faults import describe_refusal
 from route_addon.core.errors import RouteError, SpoolFull
 
 MEMORY_BYTES: Final = 64 * 1024
@@ -218,7 +219,7 @@ class Spool:
             if fault is None:
                 done(future.result(), None)
             else:
-                done(None, SpoolFull(type(fault).__name__))
+                done(None, SpoolFull(describe_refusal(fault)))
 
         future = self._spools.executor.submit(work)
         future.add_done_callback(lambda ended: loop.call_soon_threadsafe(finish, ended))

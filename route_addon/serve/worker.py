@@ -9,6 +9,7 @@ from route_addon.config.workers import Worker
 from route_addon.serve.arguments import Arguments
 from route_addon.serve.lean import load_master
 from route_addon.serve.loop import choose_loop
+from route_addon.serve.open_files import Shortage
 from route_addon.serve.supervisor import DRAIN, READY, RELOAD
 
 
@@ -42,6 +43,7 @@ async def _serve(
     control.setblocking(False)
     lean, route = load_master(arguments, worker, sockets, lambda: _say(control, READY))
     _Obedience(control, route)
+    Shortage().watch()
     await lean.run()
 
 

@@ -1,8 +1,11 @@
 """Faults of our own, told without what was in their hands."""
 
+import errno
+import ssl
+
 import pytest
 
-from route_addon.carry.faults import describe_fault
+from route_addon.carry.faults import describe_fault, describe_refusal
 
 SECRET = "eyJhbGciOi.a-secret.a-token"
 
@@ -34,3 +37,19 @@ def test_causes() -> None:
             raise RuntimeError(SECRET) from cause
     assert SECRET not in describe_fault(caught.value)
     assert "ValueError" not in describe_fault(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (OSError(errno.ENOSPC, SECRET), "no space left on device"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, SECRET), "connection refused"),
+        (OSError(SECRET), "OSError"),
+        (ssl.SSLError(1, SECRET), "SSLError"),
+        (ValueError(SECRET), "ValueError"),
+    ],
+    ids=["disk", "connection", "no number", "TLS", "another kind"],
+)
+def test_what_the_system_says(fault: Exception, told: str) -> None:
+    """It is told in the system's words, never in the fault's own."""
+    assert describe_refusal(fault) == told

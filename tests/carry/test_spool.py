@@ -267,7 +267,9 @@ async def test_a_disk_that_fails(
     with monkeypatch.context() as patch:
         patch.setattr(os, "writev", fail)
         spool = spools.open()
-        assert isinstance(await _write(spool, bytes(MIB)), SpoolFull)
+        told = await _write(spool, bytes(MIB))
+        assert isinstance(told, SpoolFull)
+        assert told.detail == os.strerror(fault).lower()
         spool.close()
     assert spools.used_bytes == 0
     await _wait_until_closed(tmp_path)

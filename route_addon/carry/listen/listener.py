@@ -123,7 +123,7 @@ class _Queue:
             try:
                 accepted, _peer = self._sock.accept()
             except OSError:
-                # There are no more, or no more files for them: the loop will see and say so.
+                # There are no more, or no more files for them: the loop will see.
                 return
             accepted.setblocking(False)
             coming = self._loop.connect_accepted_socket(self._make_protocol, accepted)

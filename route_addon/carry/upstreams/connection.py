@@ -4,6 +4,7 @@ A connection is never used for two targets: it belongs to one scheme, address, p
 """
 
 import asyncio
+import errno
 import logging
 import os
 import ssl
@@ -12,13 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
 from route_addon.carry.deadlines import NEVER, Deadlines
-from route_addon.carry.faults import describe_fault
+from route_addon.carry.faults import describe_fault, describe_refusal
 from route_addon.carry.http1.content import ContentReader, content_reader
 from route_addon.carry.http1.heads import AnswerReader, RawAnswer
 from route_addon.carry.reading import BoundedProtocol, hold_little, hold_nothing
 from route_addon.core.errors import (
     BadAnswer,
     RouteError,
+    TooBusy,
     UpstreamRefused,
     UpstreamReset,
     UpstreamTimeout,
@@ -37,6 +39,8 @@ _MAX_IDLE: Final = 1024
 _MAX_IDLE_PER_SERVER: Final = 64
 _REST_BYTES: Final = 64 * 1024
 _SWITCHING_PROTOCOLS: Final = 101
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What the system says where the fault is not the server's."""
 
 
 class ServerKey(NamedTuple):
@@ -381,6 +385,7 @@ class Upstreams:
             UpstreamReset: It takes it, and is gone.
             UpstreamUntrusted: It shows a certificate that does not prove its name.
             UpstreamTimeout: Not in time.
+            TooBusy: This process has no room for one more connection.
         """
         error: RouteError = UpstreamRefused()
         for address in addresses:
@@ -415,7 +420,8 @@ class Upstreams:
         except ConnectionResetError:
             raise UpstreamReset from None
         except OSError as fault:
-            raise UpstreamRefused(_describe_refusal(fault)) from None
+            is_ours = fault.errno in _NO_ROOM
+            raise (TooBusy if is_ours else UpstreamRefused)(describe_refusal(fault)) from None
         if connection.is_lost:
             raise UpstreamReset
         return connection
@@ -450,10 +456,3 @@ class Upstreams:
         for idle in list(self._idle.values()):
             for connection in list(idle):
                 connection.abandon()
-
-
-def _describe_refusal(fault: OSError) -> str:
-    """Why there is no connection; the fault's own words would name the address."""
-    if isinstance(fault, ssl.SSLError) or not fault.errno:
-        return type(fault).__name__
-    return os.strerror(fault.errno).lower()

@@ -13,6 +13,7 @@ from route_addon.config.reloads import Reloads
 from route_addon.core.keys import NO_KEYS, Keys, fingerprint
 from route_addon.serve.metrics.joining import Labels, Ledger, Samples, Snapshot
 from route_addon.serve.metrics.tally import Histogram, Tally, location_name
+from route_addon.serve.open_files import count_open_files
 from route_addon.version import find_version
 
 NO_LABELS: Final = ()
@@ -221,12 +222,6 @@ def _read_process() -> Snapshot:
     if _PROC.is_dir():
         resident_pages = int((_PROC / "statm").read_text().split()[1])
         numbers["process_resident_memory_bytes"] = resident_pages * _PAGE_BYTES
-        numbers["process_open_fds"] = _count_open_files()
+        numbers["process_open_fds"] = count_open_files()
         numbers["process_max_fds"] = os.sysconf("SC_OPEN_MAX")
     return {name: {NO_LABELS: number} for name, number in numbers.items()}
-
-
-def _count_open_files() -> int:
-    folder = _PROC / "fd"
-    # Linux 6.2 and later tell it by the folder's size: else tens of thousands would be listed.
-    return folder.stat().st_size or len(os.listdir(folder))

@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -15,9 +16,11 @@ from route_addon.carry.deadlines import NEVER, Deadlines
 from route_addon.carry.http1.heads import RawAnswer
 from route_addon.carry.upstreams import connection as upstream
 from route_addon.carry.upstreams.connection import ServerKey, UpstreamConnection, Upstreams
+from route_addon.core.attempts import failure_of
 from route_addon.core.errors import (
     BadAnswer,
     RouteError,
+    TooBusy,
     UpstreamRefused,
     UpstreamReset,
     UpstreamTimeout,
@@ -385,6 +388,22 @@ async def test_refused(world: World) -> None:
         port = listener.getsockname()[1]
     with pytest.raises(UpstreamRefused, match="upstream_refused: connection refused"):
         await world.open(ServerKey(b"http", "127.0.0.1", port, "x"))
+
+
+async def test_no_room_for_one_more(world: World) -> None:
+    """That we have no files left is not the server's fault: 503, and its pool blames nobody."""
+    key = await world.serve(_answering(OK))
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as next_file:
+        most = next_file.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        with pytest.raises(TooBusy) as refused:
+            await world.open(key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert refused.value.detail == "too many open files"
+    assert failure_of(refused.value) is None
 
 
 async def test_the_next_address(world: World) -> None:
