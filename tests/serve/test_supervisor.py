@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 PROGRAM = """
-import os, signal, socket, sys, time
+import logging, os, signal, socket, sys, time
 from functools import partial
 from route_addon.serve.supervisor import DRAIN, READY, RELOAD, Program, Supervisor
 from route_addon.config.workers import Worker
+
+logging.basicConfig(level=logging.INFO)
 
 def say(text):
     os.write(1, f"{text}\\n".encode())
@@ -63,6 +65,12 @@ class Parent:
         assert self._process.stdout is not None
         read = [self._process.stdout.readline().strip() for _ in lines]
         assert sorted(read) == sorted(lines)
+
+    def wait_until_ready(self) -> None:
+        """Wait until it has heard of all workers."""
+        assert self._process.stderr is not None
+        while "are ready" not in (line := self._process.stderr.readline()):
+            assert line, "it has ended"
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -144,6 +152,7 @@ def test_no_room_for_another_worker() -> None:
         """
     )
     parent.read("start 0", "start 1")
+    parent.wait_until_ready()
     parent.limit_files(3)
     parent.signal(signal.SIGHUP)
     time.sleep(0.6)
