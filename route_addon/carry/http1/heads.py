@@ -15,7 +15,8 @@ this proof fails, or that came in parts, is looked at line by line (``parts``).
 A client's requests differ in their first line, and seldom in their field lines. So what these mean
 is kept (``lines``): where the same bytes stand behind another first line of the same version,
 they mean the same, and end the head at the same place. An upstream's answers differ in some of
-their lines. So these are read one by one, and what each means is kept, unless it is long.
+their lines. So these are read one by one, and what each means is kept, unless it is long; and so
+is what a short head means as a whole: who is asked often says the same within a second.
 
 **Why our own code.** Heads of a browser (16 fields, a token among them) and of an upstream (8
 fields), time as a ratio to this module, on CPython 3.13:
@@ -124,6 +125,8 @@ _FIELD_PADDED = re.compile(rb"\n(%b):[ \t]*+([^\r]*+)\r(?=\n)" % _TOKEN)
 
 _REMEMBERED_LINE_BYTES = 192
 """Of an answer: policies and cookies are longer, and are read each time."""
+_REMEMBERED_HEAD_BYTES = 512
+"""Of an answer, with all its lines."""
 
 _CR = 0x0D
 _CONTROLS = bytes(byte for byte in range(32) if byte != 0x09) + b"\x7f"
@@ -300,8 +303,8 @@ class AnswerReader:
             return None
         else:
             head, rest = taken
-        answer = _parse_answer(head, method, self._limits)
-        if answer is None:
+        answer = _answers[head] if method != b"HEAD" else _parse_answer(head, is_to_head=True)
+        if answer is None or len(answer.fields) > self._limits.fields:
             heads.refuse(head)
         return answer, rest
 
@@ -353,8 +356,8 @@ def _parse_request(head: bytes, line: re.Match[bytes], limits: HeadLimits) -> Ra
 type _Values = tuple[bytes, ...]
 
 
-def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer | None:
-    """One whole head; None when it is malformed or has too many fields."""
+def _parse_answer(head: bytes, *, is_to_head: bool = False) -> RawAnswer | None:
+    """One whole head, perhaps of an answer to a HEAD; None when it is malformed."""
     lines = head.split(b"\r\n")
     try:
         version, status, reason = _status_lines[lines[0]]
@@ -362,12 +365,10 @@ def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer |
         known = list(map(_answer_lines.__getitem__, lines[1:-2]))
     except _MalformedLine:
         return None
-    if len(known) > limits.fields:
-        return None
     fields, plain, framing = zip(*known, strict=True) if known else _NO_LINES
     length, declared, options = _read_framing(version, framing)
     keep_alive = _is_kept_alive(version, options)
-    if method == b"HEAD" or status == 304:
+    if is_to_head or status == 304:
         length = 0  # RFC 9112 6.3, rule 1, comes before all that the fields say
     elif status < 200 or status == 204:
         # These must not announce content (RFC 9110 8.6, RFC 9112 6.1). Where one does, content
@@ -447,6 +448,7 @@ def _parse_answer_line(line: bytes) -> _Line:
 # Servers say few things, and say them again and again.
 _status_lines = Spellings(_parse_status_line)
 _answer_lines = Spellings(_parse_answer_line, max_bytes=_REMEMBERED_LINE_BYTES)
+_answers = Spellings(_parse_answer, max_bytes=_REMEMBERED_HEAD_BYTES)
 
 
 def _sort_framing(fields: list[Field]) -> dict[bytes, _Values]:
