@@ -22,6 +22,9 @@ _SAID = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forw
 _SAID_SET = frozenset(_SAID)
 _NONE: tuple[bytes, ...] = ()
 
+type Said = tuple[tuple[bytes, ...], bytes]
+"""The X-Forwarded-For lines, and what is shown of the others."""
+
 
 class Sender:
     """What is known of who sends a request.
@@ -154,11 +157,13 @@ class RequestFields(list[Field]):
         fields: The fields.
     """
 
-    __slots__ = ("memory",)
+    __slots__ = ("memory", "said")
 
     def __init__(self, fields: Fields = ()) -> None:
         super().__init__(fields)
         self.memory = Memory()
+        self.said: Said | None = None
+        """Kept by whoever writes requests down: what it writes of these fields."""
 
 
 def trusted_id(said: Sequence[bytes], peer: Peer, proxies: TrustedProxies) -> bytes | None:

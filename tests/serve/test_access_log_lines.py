@@ -20,8 +20,8 @@ from route_addon.serve.access_log.lines import (
 from tests.core.heads import PROXY
 from tests.serve.reports import ROUTER, TOKEN, Traffic, make_report, make_unread
 
-SHOWN = Shown(ROUTER.rules.proxies)
-WITH_TARGET = Shown(ROUTER.rules.proxies, target=True)
+SHOWN = Shown(lambda: ROUTER.rules.proxies)
+WITH_TARGET = Shown(lambda: ROUTER.rules.proxies, target=True)
 BEARER = (b"ABCAuthorization", TOKEN)
 
 COMBINED = re.compile(

@@ -17,8 +17,9 @@ from urllib.parse import unquote_to_bytes
 from route_addon.core.credentials import redact
 from route_addon.core.fields import Spellings
 from route_addon.core.forwarded import ForwardedFields, TrustedProxies
-from route_addon.core.messages import Forward, RequestHead
+from route_addon.core.messages import Fields, Forward, Peer
 from route_addon.core.observer import Report
+from route_addon.core.sender import RequestFields, Said
 
 MAX_LINE_BYTES: Final = select.PIPE_BUF
 """What is written into a pipe in one piece (POSIX)."""
@@ -40,15 +41,15 @@ type LineBuilder = Callable[[Report, Event, "Shown"], bytes]
 class Shown(NamedTuple):
     """What the lines are made with, besides the report."""
 
-    proxies: TrustedProxies
-    """Whose word on the client's address counts."""
+    proxies: Callable[[], TrustedProxies]
+    """Whose word on the client's address counts at the moment."""
     target: bool = False
     """Whether to tell the server that a request was sent to, which may be a user's pod."""
 
 
 _SAID: Final = ("client", "method", "target", "version", "referer", "user_agent")
 """What the client said."""
-_WORDS: Final = {True: "true", False: "false", None: "null"}
+_WORDS: Final = {True: b"true", False: b"false", None: b"null"}
 
 
 def _find_shown(name: bytes) -> bytes:
@@ -72,12 +73,16 @@ def build_combined(report: Report, event: Event, shown: Shown) -> bytes:
     return line if len(line) <= MAX_LINE_BYTES else _combine(report, event, shown, _SHORT_BYTES)
 
 
+_LINE: Final = (
+    b'{"time": "%b.%03dZ", "event": "%b", "client": %b, %b, %b, %b, "request_id": "%b", '
+    b'%b, "received_bytes": %d, "sent_bytes": %d, "cut": %b, %b'
+)
+
+
 def _dump(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
     """All facts, in one template of parts that are remembered: every request pays for this."""
     head, decision, tunnel, began = report.head, report.decision, report.tunnel, report.began
-    request_id = report.request_id.decode("ascii", "replace")
-    client, referer, user_agent = _find_said(head, shown.proxies)
-    address = _quote_client(client)
+    chain, fields = _find_said(head.fields, max_bytes)
     source = upstream = location = None
     if decision is not None and decision.location is not None:
         location = decision.location.location
@@ -85,28 +90,29 @@ def _dump(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
         upstream, source = decision.upstream, decision.token_source
     if decision is None:
         # It could not be read: what the head says is ours.
-        request, fields = _UNREAD
+        request = _UNREAD
     else:
         show = _show_request if len(head.target) <= _REMEMBERED_BYTES else _show_long_request
         request = show(head.method, head.target, head.version, max_bytes)
-        is_short = len(referer or b"") + len(user_agent or b"") <= _REMEMBERED_BYTES
-        fields = (_show_fields if is_short else _show_long_fields)(referer, user_agent, max_bytes)
-    line = (
-        f'{{"time": "{_iso(_moment(report))}", "event": "{event}", "client": {address}, '
-        f"{request}, {fields}, "
-        f"{_show_outcome(report.status, report.slug, location, upstream)}, "
-        f'"request_id": {encode_basestring_ascii(request_id)}, '
-        f"{_show_token(source, report.is_token_cached)}, "
-        f'"http_cache": {_text(report.http_cache.decode("ascii", "replace") or None)}, '
-        f'"received_bytes": {tunnel.client_bytes if tunnel else report.received_bytes}, '
-        f'"sent_bytes": {tunnel.upstream_bytes if tunnel else report.sent_bytes}, '
-        f'"cut": {_WORDS[report.is_cut]}, "reached_s": {_since(began, report.reached)}, '
-        f'"first_byte_s": {_since(began, report.first_byte)}, '
-        f'"duration_s": {_since(began, report.ended)}'
+    moment = report.time + ((report.ended or report.first_byte or began) - began)
+    line = _LINE % (
+        _iso_second(int(moment)),
+        moment % 1 * 1000,
+        event.encode(),
+        _quote_client(_find_client(head.peer, chain, shown) if chain else head.peer.address),
+        request,
+        fields,
+        _show_outcome(report.status, report.slug, location, upstream),
+        report.request_id,  # ours, or as harmless (``core.sender.trusted_id``)
+        _show_token(source, report.is_token_cached, report.http_cache),
+        tunnel.client_bytes if tunnel else report.received_bytes,
+        tunnel.upstream_bytes if tunnel else report.sent_bytes,
+        _WORDS[report.is_cut],
+        _show_times(began, report.reached, report.first_byte, report.ended),
     )
     if shown.target:
-        line += f', "server": {_text(_server(report))}'
-    return (line + "}\n").encode("ascii")
+        line += b', "server": ' + _text(_server(report))
+    return line + b"}\n"
 
 
 def _combine(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
@@ -122,80 +128,89 @@ def _combine(report: Report, event: Event, shown: Shown, max_bytes: int) -> byte
     return " ".join((first, *quoted[1:], *pairs)).encode("ascii") + b"\n"
 
 
-def _quote(text: str) -> str:
+def _quote(text: str) -> bytes:
     # JSON leaves DEL as it is.
-    return encode_basestring_ascii(text).replace("\x7f", "\\u007f")
+    return encode_basestring_ascii(text).replace("\x7f", "\\u007f").encode("ascii")
 
 
-def _text(text: str | None) -> str:
-    return "null" if text is None else _quote(text)
+def _text(text: str | None) -> bytes:
+    return b"null" if text is None else _quote(text)
 
 
-def _find_said(
-    head: RequestHead, proxies: TrustedProxies
-) -> tuple[str, bytes | None, bytes | None]:
-    """The client's address, and the first Referer and User-Agent.
-
-    Args:
-        head: The request's head.
-        proxies: Whose word on the client's address counts.
-    """
-    referer: bytes | None = None
-    user_agent: bytes | None = None
-    chain: list[bytes] = []
-    for name, value in head.fields:
-        if shown := _shown_fields[name]:
-            if shown == b"x-forwarded-for":
-                chain.append(value)
-            elif shown == b"referer":
-                referer = value if referer is None else referer
-            elif user_agent is None:
-                user_agent = value
-    if not chain:
-        return head.peer.address, referer, user_agent
-    said = ForwardedFields(chain=tuple(chain))
-    return proxies.resolve(head.peer, b"", said).client, referer, user_agent
+def _find_said(fields: Fields, max_bytes: int) -> Said:
+    """What a request's fields say. A client says the same with the next request."""
+    if max_bytes != _SHOWN_BYTES or not isinstance(fields, RequestFields):
+        return _read_said(fields, max_bytes)
+    if fields.said is None:
+        fields.said = _read_said(fields, max_bytes)
+    return fields.said
 
 
-def _show_long_request(method: bytes, target: bytes, version: bytes, max_bytes: int) -> str:
-    """What a request's first line says."""
-    shown_method = method[:_METHOD_BYTES].decode("ascii", "backslashreplace")
-    return (
-        f'"method": {_quote(shown_method)}, "target": {_quote(_show(target, max_bytes))}, '
-        f'"version": {_quote(version.decode("ascii"))}'
+def _read_said(fields: Fields, max_bytes: int) -> Said:
+    said: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        if known := _shown_fields[name]:
+            said.setdefault(known, []).append(value)
+    referers, agents = said.get(b"referer"), said.get(b"user-agent")
+    return tuple(said.get(b"x-forwarded-for", ())), b'"referer": %b, "user_agent": %b' % (
+        _text(None if referers is None else _show(referers[0], max_bytes)),
+        _text(None if agents is None else _show(agents[0], max_bytes)),
     )
 
 
-def _show_long_fields(referer: bytes | None, user_agent: bytes | None, max_bytes: int) -> str:
-    """What its fields say."""
-    shown = (None if one is None else _show(one, max_bytes) for one in (referer, user_agent))
-    return '"referer": {}, "user_agent": {}'.format(*map(_text, shown))
+def _find_client(peer: Peer, chain: tuple[bytes, ...], shown: Shown) -> str:
+    """The client's address, where somebody speaks for it."""
+    return shown.proxies().resolve(peer, b"", ForwardedFields(chain=chain)).client
+
+
+def _show_long_request(method: bytes, target: bytes, version: bytes, max_bytes: int) -> bytes:
+    """What a request's first line says."""
+    return b'"method": %b, "target": %b, "version": %b' % (
+        _quote(method[:_METHOD_BYTES].decode("ascii", "backslashreplace")),
+        _quote(_show(target, max_bytes)),
+        _quote(version.decode("ascii")),
+    )
 
 
 @lru_cache(maxsize=1024)
-def _show_outcome(status: int, slug: str, location: str | None, upstream: str | None) -> str:
+def _show_outcome(status: int, slug: str, location: str | None, upstream: str | None) -> bytes:
     """What became of it."""
-    return (
-        f'"status": {status or "null"}, "slug": {_text(slug or None)}, '
-        f'"location": {_text(location)}, "upstream": {_text(upstream)}'
+    return b'"status": %b, "slug": %b, "location": %b, "upstream": %b' % (
+        b"%d" % status if status else b"null",
+        _text(slug or None),
+        _text(location),
+        _text(upstream),
     )
 
 
-@lru_cache(maxsize=16)
-def _show_token(source: str | None, is_cached: bool) -> str:
-    """What opened the way."""
-    cached = _WORDS[is_cached if source else None]
-    return f'"token_source": {_text(source)}, "token_cached": {cached}'
+@lru_cache(maxsize=1024)
+def _show_token(source: str | None, is_cached: bool, http_cache: bytes) -> bytes:
+    """What opened the way, and what the HTTP cache said."""
+    return b'"token_source": %b, "token_cached": %b, "http_cache": %b' % (
+        _text(source),
+        _WORDS[is_cached if source else None],
+        _text(http_cache.decode("ascii", "replace") or None),
+    )
+
+
+def _show_times(
+    began: float, reached: float | None, first_byte: float | None, ended: float | None
+) -> bytes:
+    """How long it took to each of its steps."""
+    if reached is not None and first_byte is not None and ended is not None:
+        passed = reached - began, first_byte - began, ended - began
+        return b'"reached_s": %.6f, "first_byte_s": %.6f, "duration_s": %.6f' % passed
+    known = (
+        b"null" if moment is None else b"%.6f" % (moment - began)
+        for moment in (reached, first_byte, ended)
+    )
+    return b'"reached_s": %b, "first_byte_s": %b, "duration_s": %b' % tuple(known)
 
 
 # What is short is remembered: a token is longer.
 _quote_client = lru_cache(maxsize=1024)(_quote)
 _show_request = lru_cache(maxsize=1024)(_show_long_request)
-_show_fields = lru_cache(maxsize=1024)(_show_long_fields)
-_UNREAD: Final = (
-    '"method": null, "target": null, "version": null',
-    '"referer": null, "user_agent": null',
-)
+_UNREAD: Final = b'"method": null, "target": null, "version": null'
 
 
 def _show(text: bytes, max_bytes: int) -> str:
@@ -237,18 +252,9 @@ def _moment(report: Report) -> float:
     return report.time + (last - report.began)
 
 
-def _since(began: float, moment: float | None) -> str:
-    return "null" if moment is None else f"{moment - began:.6f}"
-
-
-def _iso(moment: float) -> str:
-    second = int(moment)
-    return f"{_iso_second(second)}.{int((moment - second) * 1000):03}Z"
-
-
 @lru_cache(maxsize=4)
-def _iso_second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _iso_second(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode("ascii")
 
 
 @lru_cache(maxsize=4)

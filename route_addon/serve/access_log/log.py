@@ -28,8 +28,7 @@ class AccessLog:
 
     def __init__(self, settings: AccessLogSettings, proxies: Callable[[], TrustedProxies]) -> None:
         self._build = BUILDERS[settings.format]
-        self._proxies = proxies
-        self._shown = Shown(proxies(), settings.shows_target)
+        self._shown = Shown(proxies, settings.shows_target)
         self._loop = asyncio.get_running_loop()
         # What is said of standard output goes nowhere when that is closed, and may end mitmdump.
         tell = self._warn if settings.path else lambda sentence: None
@@ -51,9 +50,6 @@ class AccessLog:
         self.writer.close()
 
     def _write(self, report: Report, event: Event) -> None:
-        proxies = self._proxies()
-        if proxies is not self._shown.proxies:
-            self._shown = self._shown._replace(proxies=proxies)
         self.writer.write(self._build(report, event, self._shown))
 
     def _warn(self, sentence: str) -> None:
