@@ -25,7 +25,7 @@ class Account(Report):
         self.began = time.monotonic()
         observer.begin(self)
 
-    def decide(self, decision: Decision, *, is_token_new: bool) -> None:
+    def decide(self, decision: Decision, is_token_new: bool) -> None:
         """It was decided, after its token was verified or without that."""
         self.decision = decision
         if is_token_new:
@@ -44,7 +44,7 @@ class Account(Report):
         self._begin_answer(answer.status, pieces)
 
     def forward_answer(
-        self, status: int, fields: Fields, pieces: list[bytes], *, is_cached: bool
+        self, status: int, fields: Fields, pieces: list[bytes], is_cached: bool
     ) -> None:
         """The head of the upstream's answer is sent, or of a stored one.
 

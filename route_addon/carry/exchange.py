@@ -106,7 +106,7 @@ class Exchange:
     def _decide(self, verdict: Verdict | None = None) -> None:
         decision = self._router.decide(self.head, self._now, verdict)
         if self._account is not None:
-            self._account.decide(decision, is_token_new=verdict is not None)
+            self._account.decide(decision, verdict is not None)
         self._act(decision)
 
     def _act(self, decision: Decision) -> None:
@@ -260,7 +260,7 @@ class Exchange:
         self._begin_approach(_ask(forward, asked))
 
     def _begin_approach(self, forward: Forward) -> None:
-        self.approach = Approach(self._relay, self, forward, is_repeatable=self._is_repeatable)
+        self.approach = Approach(self._relay, self, forward, self._is_repeatable)
         self.approach.begin()
 
     @property
@@ -285,7 +285,7 @@ class Exchange:
             forward.method, forward.path, forward.host, forward.fields, length
         )
         if content is None or length == 0:
-            connection.write(head, is_end=True)
+            connection.write_last(head)
         else:
             content.send(connection, head)
 
@@ -401,7 +401,7 @@ class Exchange:
         self._is_answer_begun = True
         if self._account is not None:
             is_cached = self._caching is not None
-            self._account.forward_answer(status, fields, pieces, is_cached=is_cached)
+            self._account.forward_answer(status, fields, pieces, is_cached)
         self._stream.send_head(status, reason, fields, length, pieces, is_end)
         if is_end:
             self._finish()

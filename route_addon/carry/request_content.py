@@ -154,12 +154,12 @@ class RequestContent:
         """Send it behind its head: what is here of it, or as it comes."""
         spool = self._spool
         if spool is None:
-            connection.write(head, is_end=False)
+            connection.write(head)
             self._let_come(State.STREAMED)
         elif spool.is_in_memory:
             self._send_rest(connection, head + spool.rest)
         else:
-            connection.write(head, is_end=False)
+            connection.write(head)
             spool.rewind()
             self._pump()
 
@@ -183,7 +183,10 @@ class RequestContent:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         else:
             data = build_chunk(pieces) + (LAST_CHUNK if is_end else b"")
-        connection.write(data, is_end=is_end)
+        if is_end:
+            connection.write_last(data)
+        else:
+            connection.write(data)
 
     def _pump(self) -> None:
         """Send the next block of what is collected, once the last has been read."""
@@ -203,7 +206,7 @@ class RequestContent:
             spool.rewind()
             self._pump()
         elif block:
-            connection.write(block, is_end=False)
+            connection.write(block)
             if not connection.is_paused:
                 self._pump()
         else:
@@ -211,7 +214,7 @@ class RequestContent:
 
     def _send_rest(self, connection: UpstreamConnection, data: bytes) -> None:
         """Send what makes the request whole; its content stays while it may be sent again."""
-        connection.write(data, is_end=True)
+        connection.write_last(data)
         if not self._owner.may_be_repeated:
             self.close()
 

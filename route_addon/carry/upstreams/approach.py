@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.upstreams.connection import ServerKey, UpstreamConnection
+from route_addon.carry.upstreams.connection import ServerKey, UpstreamConnection, server_key
 from route_addon.carry.upstreams.resolve import check_pod_address, resolve_pod
 from route_addon.core.attempts import IDEMPOTENT, Attempts
 from route_addon.core.errors import RouteError
@@ -69,7 +69,7 @@ class Approach:
     _waiting: asyncio.Task[None] | None = None
 
     def __init__(
-        self, relay: "Relay", traveller: Traveller, forward: Forward, *, is_repeatable: bool
+        self, relay: "Relay", traveller: Traveller, forward: Forward, is_repeatable: bool
     ) -> None:
         self.forward = forward
         """The decision, for the server that was chosen."""
@@ -225,9 +225,8 @@ class Approach:
 
     def _take(self, address: str) -> bool:
         """Use a connection that rests, if there is one to this address."""
-        server = self.forward.server
-        self._key = ServerKey(server.scheme, address, server.port, server.host)
-        connection = self._relay.upstreams.take(self._key, is_repeatable=self.is_repeatable)
+        self._key = server_key(self.forward.server, address)
+        connection = self._relay.upstreams.take(self._key, self.is_repeatable)
         if connection is None:
             return False
         self.opening_since = None

@@ -10,6 +10,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, cast
 
 from route_addon.carry.deadlines import NEVER, Deadlines
@@ -26,6 +27,7 @@ from route_addon.core.errors import (
     UpstreamTimeout,
     UpstreamUntrusted,
 )
+from route_addon.core.messages import Server
 from route_addon.core.targets import Address
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,12 @@ class ServerKey(NamedTuple):
     port: int
     name: str
     """The host as configured or as a token named it: TLS verifies it, and targets never mix."""
+
+
+@lru_cache(maxsize=4096)
+def server_key(server: Server, address: str) -> ServerKey:
+    """What a connection to one of a server's addresses is good for."""
+    return ServerKey(server.scheme, address, server.port, server.host)
 
 
 class Requester(Protocol):
@@ -132,18 +140,18 @@ class UpstreamConnection(BoundedProtocol):
         self._is_sent = False
         self._content = None
 
-    def write(self, data: bytes, *, is_end: bool) -> None:
-        """Send a part of the request.
-
-        Args:
-            data: The head, content, or both; framed.
-            is_end: Whether the request is whole with it.
-        """
-        self._is_sent = is_end
+    def write(self, data: bytes) -> None:
+        """Send a part of the request, framed: the head, content, or both."""
+        self._is_sent = False
         self._expect_server()
-        if not is_end:
-            # What follows may be sent past the transport.
-            hold_nothing(self._transport)
+        # What follows may be sent past the transport.
+        hold_nothing(self._transport)
+        self._transport.write(data)
+
+    def write_last(self, data: bytes) -> None:
+        """Send what makes the request whole."""
+        self._is_sent = True
+        self._expect_server()
         self._transport.write(data)
 
     def lend_socket(self) -> int | None:
@@ -353,7 +361,7 @@ class Upstreams:
         self._idle_count = 0
         self.time = asyncio.get_running_loop().time
 
-    def take(self, key: ServerKey, *, is_repeatable: bool) -> UpstreamConnection | None:
+    def take(self, key: ServerKey, is_repeatable: bool) -> UpstreamConnection | None:
         """A connection that rests, fresh enough for this request.
 
         Args:

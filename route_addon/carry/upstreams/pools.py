@@ -13,7 +13,7 @@ from route_addon.carry.deadlines import NEVER, Deadlines
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1.heads import RawAnswer
 from route_addon.carry.http1.writer import build_request_head
-from route_addon.carry.upstreams.connection import ServerKey, Upstreams
+from route_addon.carry.upstreams.connection import Upstreams, server_key
 from route_addon.carry.upstreams.resolve import Resolver
 from route_addon.core.attempts import Attempts
 from route_addon.core.errors import InternalError, RouteError
@@ -177,13 +177,13 @@ class Pools:
     async def _ask_health(self, member: Member, path: str, patience_s: float) -> int | None:
         server = member.spec.server
         addresses = await self._resolver.resolve(member.address or server.host)
-        key = ServerKey(server.scheme, str(addresses[0]), server.port, server.host)
+        key = server_key(server, str(addresses[0]))
         connection = await self._upstreams.open(key, addresses)
         probe = _Probe()
         try:
             connection.begin(probe, b"GET", patience_s)
             head = build_request_head(b"GET", path.encode(), server.authority, (), 0, b"close")
-            connection.write(head, is_end=True)
+            connection.write_last(head)
             return await probe.status
         finally:
             if not probe.is_over:

@@ -117,7 +117,7 @@ class World:
         """Ask, and wait for what comes of it."""
         asker = Asker()
         connection.begin(asker, method, PATIENCE_S)
-        connection.write(request, is_end=True)
+        connection.write_last(request)
         await asker.wait()
         return asker
 
@@ -310,7 +310,7 @@ async def test_an_answer_before_the_request_is_whole(world: World) -> None:
     connection = await world.open(key)
     asker = Asker()
     connection.begin(asker, b"POST", PATIENCE_S)
-    connection.write(REQUEST, is_end=False)
+    connection.write(REQUEST)
     await asker.wait()
     assert asker.is_whole
     assert world.upstreams.take(key, is_repeatable=True) is None
@@ -456,7 +456,7 @@ async def test_whose_turn_it_is(world: World) -> None:
     connection = await world.open(await world.serve(_answering(b"")))
     asker = Asker()
     connection.begin(asker, b"POST", PATIENCE_S)
-    connection.write(REQUEST, is_end=False)
+    connection.write(REQUEST)
     assert connection.deadline == NEVER
     connection.pause_writing()
     assert connection.deadline < NEVER
@@ -464,7 +464,7 @@ async def test_whose_turn_it_is(world: World) -> None:
     connection.resume_writing()
     assert connection.deadline == NEVER
     assert asker.said == ["pause_content", "resume_content"]
-    connection.write(b"x", is_end=True)
+    connection.write_last(b"x")
     assert connection.deadline < NEVER
     connection.pause_reading()
     assert connection.deadline == NEVER
@@ -485,17 +485,17 @@ async def test_a_lent_socket(world: World) -> None:
 
     connection = await world.open(await world.serve(read))
     connection.begin(Asker(), b"POST", PATIENCE_S)
-    connection.write(REQUEST, is_end=False)
+    connection.write(REQUEST)
     lent = connection.lend_socket()
     assert lent is not None
     assert os.write(lent, b"lent") == 4
     os.close(lent)
-    connection.write(b"own", is_end=False)
+    connection.write(b"own")
     async with asyncio.timeout(10):
         while not received.endswith(b"own"):
             await asyncio.sleep(0.01)
     assert received == REQUEST + b"lentown"
-    connection.write(bytes(64 * 2**20), is_end=False)
+    connection.write(bytes(64 * 2**20))
     assert connection.is_paused
     assert connection.lend_socket() is None
     connection.abandon()
@@ -523,7 +523,7 @@ async def test_a_requester_that_fails(
     setattr(asker, name, fail)
     connection.begin(asker, b"GET", PATIENCE_S)
     with caplog.at_level(logging.ERROR):
-        connection.write(REQUEST, is_end=True)
+        connection.write_last(REQUEST)
         if name == "pause_content":
             connection.pause_writing()
         await asker.wait()
@@ -538,7 +538,7 @@ async def test_who_has_gone_hears_nothing(world: World) -> None:
     connection = await world.open(await world.serve(_answering(OK)))
     asker = Asker()
     connection.begin(asker, b"GET", PATIENCE_S)
-    connection.write(REQUEST, is_end=True)
+    connection.write_last(REQUEST)
     connection.abandon()
     await asyncio.sleep(0.05)
     assert asker.answer is None

@@ -30,7 +30,7 @@ async def test_a_probes_connection_is_the_next_ones(world: World) -> None:
         put_back(connection)
         assert world.upstreams.take(connection.key, is_repeatable=True) is connection
         connection.begin(asker, b"GET", 5)
-        connection.write(REQUEST, is_end=True)
+        connection.write_last(REQUEST)
 
     world.upstreams.put_back = use_at_once  # type: ignore[method-assign]
     servers = (ServerSpec(Server(b"http", key.address, key.port)),)
