@@ -284,18 +284,25 @@ class Router:
         """
         return self._process.wait(within_s)
 
-    def wait_for(self, text: str, within_s: float = START_S) -> None:
-        """Wait until it has printed this.
+    def count(self, text: str) -> int:
+        """How often it has printed this so far; it may be about to do so again."""
+        return self._printed().count(text)
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until it has printed this so often.
 
         Raises:
             AssertionError: It does not; with its log.
         """
-        wait_until(
-            lambda: text in self._printed() or not self.is_running,
-            f"the router prints {text!r}; it says:\n{self.log}",
-            within_s,
-        )
-        assert text in self.log, f"the router ended; it says:\n{self.log}"
+        try:
+            wait_until(lambda: self.count(text) >= times or not self.is_running, "", START_S)
+        except AssertionError:
+            raise AssertionError(f"it does not print {text!r}; it says:\n{self.log}") from None
+        assert self.log.count(text) >= times, f"the router ended; it says:\n{self.log}"
+
+    def settle(self) -> None:
+        """Wait until it has nothing to do: what it counts and writes of a request is there."""
+        settle(self._process.pid)
 
     def connect(self, **details: Any) -> Client:
         """A raw connection to it, with details as ``Client`` takes them."""

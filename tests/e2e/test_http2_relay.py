@@ -324,9 +324,8 @@ def test_eight_requests_to_one_pod(client: RawHttp2, fleet: Fleet) -> None:
 
 
 def test_a_refused_upload(client: RawHttp2, router: Router, fleet: Fleet) -> None:
-    """A 401 to a gigabyte comes at once, then a reset that says that nothing is wrong."""
+    """A 401 to a gigabyte waits for none of it, then a reset says that nothing is wrong."""
     memory = Memory(router.pid)
-    start = time.monotonic()
     length = (b"content-length", b"%d" % 2**30)
     stream = client.ask(b"/filer/x", length, method=b"PUT", ends=False)
     client.say(client.data(stream, bytes(65_000)))
@@ -334,7 +333,6 @@ def test_a_refused_upload(client: RawHttp2, router: Router, fleet: Fleet) -> Non
     assert status == 401
     assert int(fields[b"content-length"]) == len(body)
     assert client.read_reset(stream) == NO_ERROR
-    assert time.monotonic() - start < 1
     client.say(client.data(stream, bytes(100_000)))
     assert client.read_answer(client.ask(b"/API/x"))[2] == b"pyos"
     assert not fleet.touched_but(fleet.pyos)
@@ -409,14 +407,17 @@ def test_an_answer_that_breaks_off(client: RawHttp2, fleet: Fleet) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: X-Gone\r\nX-Gone: 1\r\n\r\nhalf"
     )
 
+    has_begun = threading.Event()
+
     def break_off(wire: Wire, request: Request) -> None:
         wire.send(answer)
-        time.sleep(0.1)
+        has_begun.wait(PATIENCE_S)
         wire.reset()
 
     fleet.pyos.play(break_off)
     stream = client.ask(b"/API/x")
     head = client.read_head(stream)
+    has_begun.set()
     names = [name for name, _ in head.value]
     assert b"connection" not in names
     assert b"x-gone" not in names

@@ -63,11 +63,16 @@ def options(router: Router, **values: int) -> Iterator[None]:
         router.run_inside(f"ctx.options.update(**{old})")
 
 
-def _closes_after(wire: Wire, seconds: float) -> None:
-    """Check that the router closes, without a word, after so long."""
-    began = time.monotonic()
+def _closes_after(wire: Wire, seconds: float, began: float) -> None:
+    """Check that the router closes, without a word, so long after the wire's last sign of life.
+
+    Args:
+        wire: A client's.
+        seconds: How long.
+        began: When the sign was about to be given.
+    """
     assert wire.is_closed()
-    assert seconds * 0.7 < time.monotonic() - began < seconds + SLACK_S
+    assert seconds * 0.9 < time.monotonic() - began < seconds + SLACK_S
 
 
 def _container(fleet: Fleet, port: int) -> bytes:
@@ -84,16 +89,18 @@ def _post(target: bytes, size: int) -> bytes:
 @pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01"])
 def test_a_silent_client(sent: bytes, router: Router, fleet: Fleet) -> None:
     """Who says nothing, or half a head, or half a TLS handshake, is closed."""
+    began = time.monotonic()
     with router.connect() as client:
         client.send(sent)
-        _closes_after(client, 1)
+        _closes_after(client, 1, began)
     assert fleet.is_untouched
 
 
 def test_a_silent_client_under_tls(router: Router, tls: ssl.SSLContext) -> None:
     """A handshake alone holds nothing."""
+    began = time.monotonic()
     with router.connect(tls=tls) as client:
-        _closes_after(client, 1)
+        _closes_after(client, 1, began)
 
 
 def test_a_dripping_head(router: Router, fleet: Fleet) -> None:
@@ -111,16 +118,18 @@ def test_a_second_head(router: Router) -> None:
     """Half a head on a kept connection has its time as well."""
     with options(router, route_keepalive_timeout=60), router.connect() as client:
         assert client.ask(build_request(b"/healthz")).status == 200
+        began = time.monotonic()
         client.send(b"GET /")
-        _closes_after(client, 1)
+        _closes_after(client, 1, began)
 
 
 def test_an_idle_connection(router: Router, fleet: Fleet) -> None:
     """It is closed without a word, whoever gave the last answer."""
     for target in (b"/healthz", b"/API/x", b"/filer/x"):
         with router.connect() as client:
+            began = time.monotonic()
             client.ask(build_request(target))
-            _closes_after(client, 1)
+            _closes_after(client, 1, began)
 
 
 @pytest.mark.parametrize("where", ["collected", "streamed"])
@@ -137,8 +146,9 @@ def test_silence_in_a_body(where: str, router: Router, fleet: Fleet) -> None:
     with RawServer(serve) as server, options(router, route_answer_timeout=30):
         target = _container(fleet, server.port) if where == "streamed" else b"/API/x"
         with router.connect() as client:
+            began = time.monotonic()
             client.send(_post(target, 100) + b"x")
-            _closes_after(client, 1)
+            _closes_after(client, 1, began)
         assert where == "collected" or ended.wait(PATIENCE_S)
         assert server.connections == (where == "streamed")
     assert fleet.is_untouched
@@ -191,7 +201,7 @@ def test_a_client_that_reads_slowly(router: Router, fleet: Fleet) -> None:
     """As long as it takes something, it gets the rest."""
     body = bytes(16 * MIB)
     fleet.pyos.play(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-    with router.connect() as client:
+    with options(router, route_send_timeout=2), router.connect() as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)
         client.send(build_request(b"/API/x"))
         client.read_head()
@@ -290,11 +300,12 @@ def test_an_answer_that_drips(router: Router, fleet: Fleet) -> None:
     def drip(wire: Wire, request: Request) -> None:
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
         for _ in range(5):
-            time.sleep(0.4)
+            time.sleep(0.5)
             wire.send(b"x")
 
     fleet.pyos.play(drip)
-    assert router.ask(build_request(b"/API/x")).body == b"xxxxx"
+    with options(router, route_answer_timeout=2):
+        assert router.ask(build_request(b"/API/x")).body == b"xxxxx"
 
 
 def test_a_server_that_does_not_read(router: Router, fleet: Fleet) -> None:
@@ -324,14 +335,19 @@ def test_a_websocket_that_is_silent(router: Router, fleet: Fleet) -> None:
             wire.send(data)
         ended.set()
 
-    with RawServer(serve) as server, router.connect() as client:
+    with (
+        options(router, route_websocket_timeout=2),
+        RawServer(serve) as server,
+        router.connect() as client,
+    ):
         client.send(build_request(_container(fleet, server.port), *HANDSHAKE))
         client.read_head()
         for _ in range(5):
-            time.sleep(0.4)
+            time.sleep(0.5)
+            began = time.monotonic()
             client.send(b"ping")
             assert client.receive() == b"ping"
-        _closes_after(client, 1)
+        _closes_after(client, 2, began)
         assert ended.wait(PATIENCE_S)
 
 
@@ -348,7 +364,7 @@ def test_a_websocket_that_is_silent(router: Router, fleet: Fleet) -> None:
     ],
 )
 def test_slow_attacks(attack: tuple[str, ...], router: Router, fleet: Fleet) -> None:
-    """Who asks beside an attack is answered within a second, and afterwards nothing is held."""
+    """Who asks beside an attack is answered within seconds, and afterwards nothing is held."""
     before = Footprint.measure(router)
     memory = Memory(before.pid)
     body = bytes(2 * MIB)
@@ -362,7 +378,7 @@ def test_slow_attacks(attack: tuple[str, ...], router: Router, fleet: Fleet) -> 
             assert router.ask(build_request(b"/API/x")).status == 200
             worst = max(worst, time.monotonic() - began)
             time.sleep(0.05)
-    assert worst < 1
+    assert worst < SLACK_S
     assert memory.growth_bytes < 20 * MIB
     wait_for_rest(router, before)
 
@@ -376,7 +392,7 @@ def test_many_silent_connections(router: Router) -> None:
             client.send(b"\x16\x03\x01\x02\x00")
         began = time.monotonic()
         assert router.ask(build_request(b"/healthz")).status == 200
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SLACK_S
         for client in clients:
             assert client.is_closed()
     wait_for_rest(router, before)

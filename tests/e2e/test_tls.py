@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import trustme
-from websockets.sync.client import connect
 
 from tests.e2e.backend import Backend
 from tests.e2e.harness import (
@@ -35,6 +34,7 @@ from tests.e2e.harness import (
     unwatched,
     wait_until,
 )
+from tests.e2e.websocket import Websocket
 
 NAME = HOST.decode()
 OTHER = "other.example"
@@ -234,15 +234,9 @@ def test_the_scheme_reaches_the_upstream(tls_router: Router, fleet: Fleet) -> No
 def test_a_websocket(tls_router: Router, fleet: Fleet) -> None:
     """In both directions, to a close in order."""
     token = fleet.alice.token.decode()
-    with (
-        socket.create_connection(tls_router.address, PATIENCE_S) as connection,
-        connect(
-            f"wss://{NAME}/websockify?jwt_token={token}", sock=connection, ssl=client_context()
-        ) as websocket,
-    ):
-        for message in ("hello", b"x" * 100_000):
-            websocket.send(message)
-            assert websocket.recv(PATIENCE_S) == message
+    with Websocket(Certified(tls_router), f"/websockify?jwt_token={token}") as websocket:
+        for message in (b"hello", b"x" * 100_000):
+            assert websocket.echo(message) == message
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -446,10 +440,7 @@ def test_rotation(
     token = fleet.alice.token.decode()
     with (
         Certified(router) as client,
-        socket.create_connection(router.address, PATIENCE_S) as connection,
-        connect(
-            f"wss://{NAME}/websockify?jwt_token={token}", sock=connection, ssl=client_context()
-        ) as websocket,
+        Websocket(Certified(router), f"/websockify?jwt_token={token}") as websocket,
     ):
         for _ in range(2):
             with Certified(router) as fresh:
@@ -457,8 +448,7 @@ def test_rotation(
             secret.swap(CA.issue_cert(NAME))
             wait_for_serial(router, before)
             assert client.ask().status == 200
-            websocket.send("still here")
-            assert websocket.recv(PATIENCE_S) == "still here"
+            assert websocket.echo(b"still here") == b"still here"
     assert router.log.count(f"certificate {NAME} until 3000-01-01 00:00 UTC is in force") == 2
 
 
@@ -482,15 +472,16 @@ def test_rotation_under_load(start: Callable[..., Router], secret: Secret) -> No
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(4):
-        time.sleep(1.1)
-        secret.swap(CA.issue_cert(NAME))
-    time.sleep(1.1)
-    is_over.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for count in range(1, 6):
+            wait_until(lambda count=count: len(serials) == count, "it is shown")  # type: ignore[misc]
+            if count < 5:
+                secret.swap(CA.issue_cert(NAME))
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
     assert faults == []
-    assert len(serials) >= 4
 
 
 def test_a_bad_new_certificate(start: Callable[..., Router], secret: Secret) -> None:
@@ -503,11 +494,18 @@ def test_a_bad_new_certificate(start: Callable[..., Router], secret: Secret) -> 
         before = client.serial
     key = secret.key.read_bytes()
     secret.key.write_bytes(CA.issue_cert(NAME).private_key_pem.bytes())
-    for _ in range(3):
-        time.sleep(0.2)
+    sentence = "cannot be used, the old one stays in force: the key in"
+
+    def is_told() -> int:
         with Certified(router) as client:
             assert client.serial == before
-    assert router.log.count("cannot be used, the old one stays in force: the key in") == 1
+        return router.count(sentence)
+
+    wait_until(is_told, "it is told of")
+    for _ in range(3):
+        time.sleep(0.2)
+        is_told()
+    assert router.log.count(sentence) == 1
     assert f"({NAME}, valid until 3000-01-01 00:00 UTC)" in router.log
     secret.key.write_bytes(key)
     secret.swap(CA.issue_cert(NAME))
@@ -614,21 +612,21 @@ def test_a_stalled_handshake(start: Callable[..., Router], secret: Secret) -> No
         client.do_handshake()
     hello = outgoing.read()
     for part, has_answer in ((hello[:1], False), (hello[:100], False), (hello, True)):
+        begin = time.monotonic()
         with router.connect() as stalled:
-            begin = time.monotonic()
             stalled.send(part)
             if has_answer:
                 assert stalled.receive()[0] == 0x16
             with Certified(router) as other:
                 assert other.ask().status == 200
             assert stalled.is_closed()
-            assert 0.9 < time.monotonic() - begin < 3
+            assert 0.9 < time.monotonic() - begin < 5
 
 
 def test_rest_ends_in_order(start: Callable[..., Router], secret: Secret) -> None:
     """A connection that rests for too long gets close_notify; the handshake's time is over."""
     router = start(
-        route_certs=secret.option, route_keepalive_timeout=2, route_tls_handshake_timeout=1
+        route_certs=secret.option, route_keepalive_timeout=4, route_tls_handshake_timeout=1
     )
     with Certified(router) as client:
         client.ask()
