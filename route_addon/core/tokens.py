@@ -27,6 +27,10 @@ from route_addon.core.errors import (
 )
 
 MAX_TOKEN_BYTES = 8 * 1024
+PLACEHOLDER = re.compile(rb"hidden\.[0-9a-f]{16}\.token")
+"""What stands for a secret in flows. Three base64url parts, as a token has: so it is found wherever
+a token is looked for when a recording is judged. It is no token to anybody: its first part is no
+JOSE header."""
 
 _PART = (
     rb"(?:[A-Za-z0-9_-]{4})*"
@@ -34,6 +38,7 @@ _PART = (
 )
 """Base64url without padding whose unused bits are zero (RFC 4648 3.5): one spelling only."""
 _TOKEN = re.compile(rb"%s\.%s\.%s" % (_PART, _PART, _PART))
+_STRANGE = re.compile(rb"[^A-Za-z0-9_.-]")
 _SHAPE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 _ALGORITHM = "RS256"
@@ -71,9 +76,23 @@ def check_grammar(token: bytes) -> None:
         TokenMalformed: Too long, or not three non-empty parts of canonical base64url.
     """
     if len(token) > MAX_TOKEN_BYTES:
-        raise TokenMalformed(f"{len(token)} bytes")
+        raise TokenMalformed(f"{len(token)} bytes; {MAX_TOKEN_BYTES} at most")
     if _TOKEN.fullmatch(token) is None:
-        raise TokenMalformed("not a compact JWS")
+        raise TokenMalformed(f"not a compact JWS: {_find_misspelling(token)}")
+
+
+def _find_misspelling(token: bytes) -> str:
+    """What is wrong with a spelling, without any of it: whoever pasted it wants to know."""
+    if PLACEHOLDER.fullmatch(token) is not None:
+        return "a placeholder, and nobody here knows what it stands for"
+    strange = _STRANGE.search(token)
+    if strange is not None:
+        return f"byte {strange.start() + 1} is no letter of base64url"
+    parts = token.split(b".")
+    if len(parts) != 3 or not all(parts):
+        return f"parts: {sum(map(bool, parts))} instead of 3"
+    number = next(place for place, part in enumerate(parts, 1) if not re.fullmatch(_PART, part))
+    return f"part {number} does not end as base64url does; is it whole?"
 
 
 def check_header(token: bytes) -> None:

@@ -22,7 +22,7 @@ from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import build_response, read_head
 from route_addon.carry.guard import Guard
-from route_addon.carry.masks.mask import PLACEHOLDER, Masked
+from route_addon.carry.masks.mask import Masked
 from route_addon.carry.relay import Relay
 from route_addon.carry.request_id import make_request_id
 from route_addon.carry.watched.flow import read_request
@@ -30,6 +30,7 @@ from route_addon.carry.watched.watch import Watch
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import RouteError, Undecided
 from route_addon.core.messages import Field, RequestHead
+from route_addon.core.tokens import PLACEHOLDER
 from route_addon.debug.replayed_exchange import ReplayedExchange, Sender
 
 logger = logging.getLogger(__name__)

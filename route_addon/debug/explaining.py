@@ -11,7 +11,7 @@ from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE, Evidence
 from route_addon.carry.flows import check_head
-from route_addon.carry.masks.mask import PLACEHOLDER, Mask, Masked
+from route_addon.carry.masks.mask import Mask, Masked
 from route_addon.core.errors import RouteError
 from route_addon.core.explain import Explanation, explain
 from route_addon.core.inspection import inspect_token
@@ -19,6 +19,7 @@ from route_addon.core.messages import RequestHead
 from route_addon.core.recorded import BadRecord, Recorded
 from route_addon.core.router import Router, Verdict
 from route_addon.core.steps import Step
+from route_addon.core.tokens import PLACEHOLDER
 from route_addon.core.witness import Known
 from route_addon.core.wording import describe_error
 from route_addon.debug.judgement import recorded_head, recorded_time, recorded_verdict

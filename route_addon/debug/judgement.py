@@ -6,12 +6,12 @@ from mitmproxy import http
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.carry.flows import check_head, read_head, read_verdict
-from route_addon.carry.masks.mask import PLACEHOLDER
 from route_addon.carry.request_id import make_request_id
 from route_addon.core.errors import RouteError, TokenMissing, TokenRepeated, TokenUnrecorded
 from route_addon.core.messages import Decision, Field, RequestHead, Verify
 from route_addon.core.router import Router, Verdict
 from route_addon.core.targetmap import TargetMap
+from route_addon.core.tokens import PLACEHOLDER
 
 _TOKEN_SHAPE: Final = b".".join((b"x" * 16, b"x" * 8, b"x" * 64))
 """Looks like a token, and is none."""

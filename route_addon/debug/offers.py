@@ -18,6 +18,10 @@ class Offer(types.Choice):
         options_command: The command.
     """
 
+    def __repr__(self) -> str:
+        """As mitmproxy names its type, where it tells that an argument is missing."""
+        return OfferType.display
+
 
 class OfferType(types._BaseType):
     """What mitmproxy knows of such an argument."""

@@ -19,6 +19,7 @@ from route_addon.carry.faults import describe_fault
 from route_addon.config.workers import Worker
 from route_addon.core.router import Router
 from route_addon.debug.aliases import Aliases, redact
+from route_addon.debug.recording import BadRecording, skim_flows
 from route_addon.debug.replay import DIFFERENT, compare
 from route_addon.options import BadOption
 from route_addon.start import refuse_start
@@ -26,6 +27,8 @@ from route_addon.start import refuse_start
 logger = logging.getLogger(__name__)
 
 _PRIVATE: Final = 0o600
+_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
+"""Nobody waits for whoever might read from a pipe, which is refused."""
 
 
 class RecordingFile:
@@ -35,6 +38,7 @@ class RecordingFile:
         path: The file; what it holds stays, and aliases begin anew behind it.
 
     Raises:
+        BadRecording: It holds something else than whole flows, which would be spoilt.
         OSError: It cannot be written to.
     """
 
@@ -42,8 +46,12 @@ class RecordingFile:
         self.path = path
         self.aliases = Aliases()
         self.count = 0
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.fdopen(os.open(Path(path).expanduser(), flags, _PRIVATE), "wb", 0)
+        self._file = os.fdopen(os.open(Path(path).expanduser(), _APPEND, _PRIVATE), "rb+", 0)
+        try:
+            skim_flows(path, self._file)
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, flow: http.HTTPFlow) -> None:
         """Add a flow that has been redacted: all of it, or nothing.
@@ -113,6 +121,9 @@ class Recorder:
             opened = RecordingFile(path) if path else None
         except OSError as error:
             fault = f"cannot be written to ({error.strerror})"
+            raise BadOption("route_record", path, fault) from None
+        except BadRecording:
+            fault = "holds something else than whole flows; name another file"
             raise BadOption("route_record", path, fault) from None
         self._close()
         self._file = opened

@@ -16,6 +16,8 @@ from mitmproxy.io import compat, tnetstring
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.core.recorded import BadRecord, Recorded
 
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK
+"""Nobody waits for whoever might write to a pipe."""
 _MAX_PREFIX: Final = 12
 """Digits of a length, as mitmproxy has it."""
 _MAX_DEPTH: Final = 32
@@ -51,7 +53,7 @@ def read_recording(path: str | Path) -> Iterator[tuple[int, http.HTTPFlow]]:
     """
     try:
         # All of it by one descriptor: what is checked is what is read.
-        with Path(path).expanduser().open("rb") as file:
+        with os.fdopen(os.open(Path(path).expanduser(), _READ), "rb") as file:
             yield from read_flows(path, file)
     except OSError as error:
         raise BadRecording(path, None, f"cannot be read ({error.strerror})") from None
@@ -133,8 +135,33 @@ def read_recorded(flow: http.HTTPFlow) -> Recorded | None:
     return Recorded.read(evidence["decision"])
 
 
+def skim_flows(path: str | Path, file: BinaryIO) -> None:
+    """Look at the lengths alone of a file that is open, whether it holds flows to its end.
+
+    Args:
+        path: What it is called.
+        file: The file.
+
+    Raises:
+        BadRecording: It holds something else.
+        OSError: It cannot be read.
+    """
+    size, offset = file.seek(0, os.SEEK_END), 0
+    while offset < size:
+        file.seek(offset)
+        offset += _measure(path, file, size)
+
+
 def _read_text(path: str | Path, file: BinaryIO, size: int) -> bytes:
     """One flow as it stands there, its length and type included."""
+    offset = file.tell()
+    whole = _measure(path, file, size)
+    file.seek(offset)
+    return file.read(whole)
+
+
+def _measure(path: str | Path, file: BinaryIO, size: int) -> int:
+    """How many bytes one flow has, its length and type included."""
     offset = file.tell()
     prefix = file.read(_MAX_PREFIX + 1)
     digits, colon, _ = prefix.partition(b":")
@@ -143,8 +170,7 @@ def _read_text(path: str | Path, file: BinaryIO, size: int) -> bytes:
     whole = len(digits) + 1 + int(digits) + 1
     if offset + whole > size:
         raise BadRecording(path, offset, f"ends within a flow of {whole} bytes")
-    file.seek(offset)
-    return file.read(whole)
+    return whole
 
 
 class _BadStructure(Exception):

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from mitmproxy import http
 
-from route_addon.carry.masks.mask import PLACEHOLDER
 from route_addon.core.credentials import replace_tokens
 from route_addon.core.recorded import Difference, Recorded, find_differences
 from route_addon.core.router import Router
+from route_addon.core.tokens import PLACEHOLDER
 from route_addon.debug.judgement import judge, recorded_time
 from route_addon.debug.recording import BadRecording, read_recorded, read_recording
 

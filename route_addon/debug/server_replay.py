@@ -10,9 +10,9 @@ from mitmproxy import command, ctx, exceptions, flow, http, types
 from mitmproxy.addons.serverplayback import ServerPlayback
 
 from route_addon.carry.evidence import EVIDENCE
-from route_addon.carry.masks.mask import PLACEHOLDER
 from route_addon.core.credentials import holds_token
 from route_addon.core.router import Router
+from route_addon.core.tokens import PLACEHOLDER
 from route_addon.debug.judgement import judge, recorded_time
 from route_addon.debug.recording import BadRecording, read_recording
 from route_addon.debug.replay import show

@@ -1,9 +1,9 @@
 """A pasted token, looked at, as text."""
 
-from route_addon.carry.masks.mask import PLACEHOLDER
 from route_addon.core.errors import RouteError
 from route_addon.core.inspection import inspect_token
 from route_addon.core.router import Rules
+from route_addon.core.tokens import PLACEHOLDER
 from route_addon.core.wording import describe_error, describe_time
 from route_addon.debug.explanation_text import build_steps_text
 
@@ -21,7 +21,7 @@ def build_token_text(pasted: str, rules: Rules, now: float) -> str:
         rules: The keys and the policy to judge it by.
         now: The time to judge it at, in seconds since the epoch.
     """
-    token = pasted.strip().encode("utf-8", "surrogateescape")
+    token = pasted.strip().encode("utf-8", "replace")
     scheme, _, rest = token.partition(b" ")
     if scheme.lower() == b"bearer":
         token = rest.strip()

@@ -114,6 +114,31 @@ def test_never_accepts_another_spelling(token: bytes) -> None:
         verify_token(token, [], NOW)
 
 
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        (b"", "not a compact JWS: parts: 0 instead of 3"),
+        (b"Bearer", "not a compact JWS: parts: 1 instead of 3"),
+        (b"." + TOKEN, "not a compact JWS: parts: 3 instead of 3"),
+        (b".".join(PARTS[:2]), "not a compact JWS: parts: 2 instead of 3"),
+        (TOKEN + b"\n", f"not a compact JWS: byte {len(TOKEN) + 1} is no letter of base64url"),
+        (b"jwt_token=" + TOKEN, "not a compact JWS: byte 10 is no letter of base64url"),
+        (TOKEN[:-1], "not a compact JWS: part 3 does not end as base64url does; is it whole?"),
+        (b"AB.AA.AA", "not a compact JWS: part 1 does not end as base64url does; is it whole?"),
+        (
+            b"hidden.0123456789abcdef.token",
+            "not a compact JWS: a placeholder, and nobody here knows what it stands for",
+        ),
+        (b"A" * 8193, "8193 bytes; 8192 at most"),
+    ],
+)
+def test_what_is_wrong_with_a_spelling(token: bytes, told: str) -> None:
+    """Whoever pasted it is told, and nothing of the token is."""
+    with pytest.raises(TokenMalformed) as caught:
+        check_grammar(token)
+    assert caught.value.detail == told
+
+
 def test_every_rewriting_of_the_last_letter_is_another_token(keys: Keys) -> None:
     """Unused low bits in the last letter make no second spelling of a good token."""
     letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -1,5 +1,6 @@
 """The commands, as mitmproxy's own manager calls and completes them."""
 
+import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -55,6 +56,16 @@ async def test_help(host: Any) -> None:
         *("route.drain", "route.token.inspect", "route.record", "route.replay"),
     } <= set(ours)
     assert all(command.help and command.signature_help() for command in ours.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [("route.decide GET", "method: str"), ("route.forget", "target: str")],
+)
+async def test_missing_argument(host: Any, line: str, missing: str) -> None:
+    """What is wanted is named as everywhere in mitmproxy."""
+    with pytest.raises(exceptions.CommandError, match=f'<Parameter "{missing}">'):
+        call(host, line)
 
 
 async def test_completion(host: Any) -> None:
@@ -145,6 +156,13 @@ async def test_inspect_token(host: Any, prefix: str) -> None:
     assert all(part.decode() not in "\n".join(lines) for part in TOKEN.split(b"."))
 
 
+@pytest.mark.parametrize("pasted", ["\ud800", "\udcff", "\0"])
+async def test_inspect_what_is_no_text(host: Any, pasted: str) -> None:
+    """Whatever is pasted, there is a verdict."""
+    lines = host.master.commands.call("route.token.inspect", pasted)
+    assert lines[0].startswith("refused: 401 token_malformed: not a compact JWS: byte 1 ")
+
+
 async def test_inspect_a_placeholder(host: Any) -> None:
     """What a flow shows in the place of a token is told to be no token."""
     (line,) = call(host, "route.token.inspect hidden.0123456789abcdef.token")
@@ -202,6 +220,9 @@ async def test_replay_of_what_is_no_recording(host: Any, tmp_path: Path) -> None
     (tmp_path / "bad").write_bytes(b"no flows")
     with pytest.raises(exceptions.CommandError, match="bad"):
         call(host, f"route.replay {tmp_path}/bad")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(exceptions.CommandError, match="pipe: is no file"):
+        call(host, f"route.replay {tmp_path}/pipe")
     with (tmp_path / "large").open("wb") as large:
         large.truncate(2**25)
     with pytest.raises(exceptions.CommandError, match="traffic would wait"):

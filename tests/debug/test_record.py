@@ -1,6 +1,7 @@
 """What is written of a flow, and what becomes of a file that there is no room for."""
 
 import logging
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,6 +103,25 @@ async def test_unwritable(tmp_path: Path) -> None:
         assert host.options.route_record == str(good)
         recorder.response(decided_flow())
         assert _count(good) == 1
+
+
+@pytest.mark.parametrize("tail", [b"a note of somebody's", b"99:cut"])
+async def test_something_else(tmp_path: Path, tail: bytes) -> None:
+    """What holds no flows, or ends within one, is not spoilt, nor would a recording behind it be
+    read; and nobody waits for who might read from a pipe."""
+    path = tmp_path / "flows.mitm"
+    with _recording(path) as (host, recorder):
+        recorder.response(decided_flow())
+        other, pipe = tmp_path / "other", tmp_path / "pipe"
+        other.write_bytes(before := path.read_bytes() + tail)
+        os.mkfifo(pipe)
+        with pytest.raises(exceptions.OptionsError, match="something else than whole flows"):
+            host.options.update(route_record=str(other))
+        with pytest.raises(exceptions.OptionsError, match="pipe: cannot be written to"):
+            host.options.update(route_record=str(pipe))
+        assert other.read_bytes() == before
+        recorder.response(decided_flow())
+        assert _count(path) == 2
 
 
 async def test_flow_that_cannot_be_written(

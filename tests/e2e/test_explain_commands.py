@@ -1,13 +1,14 @@
 """The commands that explain, in mitmweb, in the console, and over a recording."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.harness import SCRIPT, TOKEN, Command, Fleet, Router, build_request, wait_until
-from tests.e2e.web import PASSWORD, Web, free_port
+from tests.e2e.web import Web, free_port
 
 SECRET = b"open-sesame"
 
@@ -16,12 +17,12 @@ class Bar:
     """mitmweb's command bar.
 
     Args:
-        port: mitmweb's.
+        web: mitmweb's interface.
         folder: mitmproxy's.
     """
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self.web = Web(port)
+    def __init__(self, web: Web, folder: Path) -> None:
+        self.web = web
         self.folder = folder
 
     def type(self, *words: str) -> str:
@@ -55,16 +56,20 @@ class Bar:
 def mitmweb(
     shared_fleet: Fleet, key_options: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Router, Bar]]:
-    """A relay under mitmweb, which records."""
+    """A relay under mitmweb, which records; it is opened by the address that it prints."""
     port, folder = free_port(), tmp_path_factory.mktemp("confdir")
-    options = {**shared_fleet.options, **key_options, "web_port": port, "web_password": PASSWORD}
+    options = {**shared_fleet.options, **key_options, "web_port": port}
     command = Command(
         {**options, "web_open_browser": "false", "confdir": folder},
         program="mitmweb",
         arguments=("-w", str(folder / "flows.mitm")),
     )
     with Router(command, has_remote=True) as router:
-        yield router, Bar(port, folder)
+        address = re.search(
+            rf"Web server listening at http://127.0.0.1:{port}/\?token=(\S+)", router.log
+        )
+        assert address is not None
+        yield router, Bar(Web(port, address[1]), folder)
 
 
 def test_a_request_that_passed(mitmweb: tuple[Router, Bar], fleet: Fleet) -> None:

@@ -13,6 +13,8 @@ from route_addon.core.credentials import redact
 
 _TOKEN = b"[token]"
 """What ``redact`` puts in the place of a token."""
+_MITMWEB = "mitmproxy.tools.web.master"
+"""Prints the address by which whoever starts mitmweb opens it, with mitmweb's own token in it."""
 
 
 class RedactedRecord(logging.LogRecord):
@@ -27,8 +29,9 @@ class RedactedRecord(logging.LogRecord):
             self.exc_info = None
 
     def getMessage(self) -> str:
-        text = super().getMessage().encode("utf-8", "surrogatepass")
-        text = replace_arguments(redact(text), _hide)
+        text = redact(super().getMessage().encode("utf-8", "surrogatepass"))
+        if self.name != _MITMWEB:
+            text = replace_arguments(text, _hide)
         return text.decode("utf-8", "surrogatepass")
 
 

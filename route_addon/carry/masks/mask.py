@@ -18,10 +18,8 @@ from urllib.parse import unquote_to_bytes
 from route_addon.carry.masks.secret_names import is_secret_name, may_name_secret, replace_arguments
 from route_addon.core.credentials import ARGUMENT, replace_tokens
 from route_addon.core.messages import Field, Fields
+from route_addon.core.tokens import PLACEHOLDER
 
-PLACEHOLDER: Final = re.compile(rb"hidden\.[0-9a-f]{16}\.token")
-"""Three base64url parts, as a token has: so it is found wherever a token is looked for when a
-recording is judged. It is no token to anybody: its first part is no JOSE header."""
 _BEGINNING: Final = b"hidden."
 _HIDDEN: Final = re.compile(rb'"%b"|%b' % (PLACEHOLDER.pattern, PLACEHOLDER.pattern))
 """With quotes it may stand for what has none: a number of JSON."""

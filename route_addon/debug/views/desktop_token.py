@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from mitmproxy import contentviews, http
 
-from route_addon.carry.masks.mask import PLACEHOLDER, Mask
+from route_addon.carry.masks.mask import Mask
 from route_addon.core.credentials import replace_tokens
 from route_addon.core.errors import RouteError
 from route_addon.core.inspection import inspect_token
 from route_addon.core.router import Router
-from route_addon.core.tokens import has_token_shape
+from route_addon.core.tokens import PLACEHOLDER, has_token_shape
 from route_addon.core.wording import describe_error, describe_time
 from route_addon.debug.views.location_view import CHOSEN, NOT_CHOSEN, bound, read_evidence
 from route_addon.debug.views.secrets_in_json import show_json

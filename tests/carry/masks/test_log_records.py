@@ -61,6 +61,17 @@ def test_secret_arguments(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["GET /oauth?code=[secret]&b=1 from http://h/?state=[secret]"]
 
 
+@pytest.mark.usefixtures("hidden")
+def test_mitmwebs_own_address(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever starts mitmweb opens it by the address that it prints; a token of ours is hidden."""
+    caplog.set_level(logging.INFO)
+    printed = logging.getLogger("mitmproxy.tools.web.master")
+    printed.info("Web server listening at http://127.0.0.1:8081/?token=5f0c")
+    printed.info("Web server listening at http://127.0.0.1:8081/?token=%s", TOKEN)
+    address = "Web server listening at http://127.0.0.1:8081/?token="
+    assert caplog.messages == [f"{address}5f0c", f"{address}[token]"]
+
+
 def test_a_message_without_a_token() -> None:
     """Nothing else is changed."""
     record = RedactedRecord("x", logging.INFO, __file__, 1, "%s of %d", ("a.b.c", 3), None)
