@@ -143,10 +143,10 @@ def what_to_try(demo: Demo) -> str:
     filer = f'curl -i {url}/filer/ -H "ABCAuthorization: {token}"'
     first, second = (pod.address for pod in demo.pods)
     warning = "" if demo.router.is_local else OPEN_TO_ALL
-    watch = f"\n  what passes        {demo.router.web_url}" if demo.router.web else ""
+    watch = f"\n  and what passes    {demo.router.web_url}" if demo.router.web else ""
     notes = "".join(f"\n  {note}" for note in sorted(demo.pods[0].notes))
     return f"""{warning}
-  every location     {url}/{watch}
+  open in a browser  {url}/{watch}
   the router's log   {demo.router.log}
   the keys           {demo.folder}{notes}
 

@@ -53,7 +53,7 @@ def read_until_ready(process: subprocess.Popen[str]) -> str:
 def test_signal_stops_all_of_it(demo: subprocess.Popen[str], number: signal.Signals) -> None:
     """The exit status is 0; no port is held, and no folder is left."""
     said = read_until_ready(demo)
-    url, folder = re.search(r"every location +(\S+)", said), re.search(r"keys +(\S+)", said)
+    url, folder = re.search(r"open in a browser +(\S+)", said), re.search(r"keys +(\S+)", said)
     assert url and folder
     with urllib.request.urlopen(url[1]) as page:
         assert b"<title>route_addon" in page.read()

@@ -239,6 +239,7 @@ def _look_at_podman(command: Documented, scene: Scene) -> None:
 
 
 RUNNERS: Mapping[str, Callable[[Documented, Scene], None]] = {
+    "TOKEN=$(curl": _run_curl,
     "curl": _run_curl,
     "kubectl": _ask_kubectl,
     "mitmdump": _run_mitmdump,
