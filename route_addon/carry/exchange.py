@@ -26,7 +26,6 @@ from route_addon.carry.upstreams.connection import UpstreamConnection
 from route_addon.core.answers import (
     BODILESS_STATUS,
     SWITCHING_PROTOCOLS,
-    PlainFields,
     answer_fields,
 )
 from route_addon.core.attempts import IDEMPOTENT
@@ -347,9 +346,9 @@ class Exchange:
                 return
             sent = [*sent, (b"Cache-Status", found)]
             caching.receive_content(pieces, is_end)
-        lines = answer.plain_lines
-        if lines is not None and sent is answer.fields:
-            sent = PlainFields(status, sent, lines, forward)
+        plain = answer.plain
+        if plain is not None and sent is answer.fields:
+            sent = plain.secure(forward.hsts) if forward.hsts else plain
         else:
             sent = answer_fields(status, sent, forward)
         self._send_answer(status, answer.reason, sent, length, pieces, is_end)

@@ -57,23 +57,28 @@ class PlainFields(Sequence[Field]):
     """The fields of an answer that leaves, where all lines are plain ones: as ``answer_fields``.
 
     Args:
-        status: The upstream's status.
         fields: The upstream's fields.
         lines: Their plain lines, joined by CRLF.
-        forward: The decision that the request was sent by.
+        hsts: As in the decision that the request was sent by.
     """
 
-    __slots__ = ("_fields", "_forward", "_sent", "_status", "lines")
+    __slots__ = ("_fields", "_hsts", "_plain", "_sent", "lines", "written")
 
-    def __init__(self, status: int, fields: Fields, lines: bytes, forward: Forward) -> None:
-        self._status = status
+    def __init__(self, fields: Fields, lines: bytes, hsts: bytes = b"") -> None:
         self._fields = fields
-        self._forward = forward
+        self._plain = lines
+        self._hsts = hsts
         self._sent: list[Field] | None = None
         self.lines = lines + (_SECURITY_LINES if lines else _SECURITY_LINES[2:])
         """They all as they are written, joined by CRLF."""
-        if forward.hsts:
-            self.lines += b"\r\nStrict-Transport-Security: " + forward.hsts
+        if hsts:
+            self.lines += b"\r\nStrict-Transport-Security: " + hsts
+        self.written: tuple[tuple[object, ...], bytes] | None = None
+        """Kept by whoever writes them: the last head, and what else it says."""
+
+    def secure(self, hsts: bytes) -> "PlainFields":
+        """The same with our own word on https."""
+        return PlainFields(self._fields, self._plain, hsts)
 
     @overload
     def __getitem__(self, index: int) -> Field: ...
@@ -85,12 +90,18 @@ class PlainFields(Sequence[Field]):
     def __len__(self) -> int:
         return len(self._list())
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PlainFields) and self.lines == other.lines
+
     def __iter__(self) -> Iterator[Field]:
         return iter(self._list())
 
     def _list(self) -> list[Field]:
         if self._sent is None:
-            self._sent = answer_fields(self._status, self._fields, self._forward)
+            self._sent = [field for field in self._fields if _fates[field[0]] is None]
+            self._sent += _SECURITY.values()
+            if self._hsts:
+                self._sent.append((b"Strict-Transport-Security", self._hsts))
         return self._sent
 
 

@@ -36,20 +36,24 @@ class Located:
 
 
 def _path_sent(request: Located) -> bytes:
-    location, target = request.location, request.target
-    sent, query = target.path, target.query
+    location, (sent, query, _) = request.location, request.target
     if location.path == "/":
         return b"/"
-    if location.path == "/, query kept":
-        sent = b"/"
-    elif location.path == "/{rest}":
-        sent = b"/" + request.captures["rest"]
-    elif location.path == "prefix replaced":
-        sent = b"/" + sent[len(location.location) :].lstrip(b"/")
+    if location.path != "as sent":
+        sent = _mend_path(request)
     if query is not None and location.upstream == POD:
         query = remove_from_query(query, whole="query" in location.token)
-        return sent if query is None else b"%s?%s" % (sent, query)
     return sent if query is None else b"%s?%s" % (sent, query)
+
+
+def _mend_path(request: Located) -> bytes:
+    """The path, where the location says that it is not sent as it came."""
+    location = request.location
+    if location.path == "/{rest}":
+        return b"/" + request.captures["rest"]
+    if location.path == "prefix replaced":
+        return b"/" + request.target.path[len(location.location) :].lstrip(b"/")
+    return b"/"
 
 
 def _host_sent(request: Located, server: Server) -> bytes:

@@ -66,6 +66,7 @@ from route_addon.core.tokens import check_grammar, check_header, verify_token
 _METHOD = re.compile(rb"[A-Z][A-Z_-]*")
 _COMMON_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
 _REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
+_VERSIONS = frozenset({HTTP_10, HTTP_11, HTTP_2})
 _ALLOW = b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]+")
 """The name of an ACME challenge's file (RFC 8555 8.3: base64url)."""
@@ -136,7 +137,8 @@ class Router:
         """
         location: Location | None = None
         try:
-            _check_request_line(head)
+            if head.method not in _COMMON_METHODS or head.version not in _VERSIONS:
+                _check_request_line(head)
             target, location, captures = self.rules.locations.find(head.target)
             sender = self._find_sender(head, target.authority)
             if location is None:
@@ -379,13 +381,12 @@ class Router:
 
 
 def _check_request_line(head: RequestHead) -> None:
-    method = head.method
-    if method not in _COMMON_METHODS:
-        if method in _REFUSED_METHODS:
-            raise MethodNotAllowed(allow=_ALLOW)
-        if _METHOD.fullmatch(method) is None:
-            raise BadMethod
-    if head.version not in (HTTP_11, HTTP_2, HTTP_10):
+    """Check a first line that is not one of the common ones."""
+    if head.method in _REFUSED_METHODS:
+        raise MethodNotAllowed(allow=_ALLOW)
+    if _METHOD.fullmatch(head.method) is None:
+        raise BadMethod
+    if head.version not in _VERSIONS:
         raise UnsupportedVersion
 
 

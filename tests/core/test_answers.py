@@ -88,10 +88,12 @@ def test_plain_fields(fields: list[Field], hsts: bytes) -> None:
     expected = answer_fields(200, fields, sent)
     plain = [line for line in (plain_line(*field) for field in fields) if line]
     lines = b"\r\n".join(plain)
-    found = PlainFields(200, fields, lines, sent)
+    found = PlainFields(fields, lines)
+    found = found.secure(hsts) if hsts else found
     assert found.lines == b"\r\n".join(map(b": ".join, expected))
     assert list(found) == expected == found[:]
     assert len(found) == len(expected)
+    assert found == PlainFields(fields, lines, hsts)
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 404, 500])

@@ -191,22 +191,22 @@ class ClientHttp1:
         return True
 
     def _begin(self, request: RawRequest) -> None:
-        fields = request.fields
+        method, target, version, fields, length, keep_alive, _ = request
         head = RequestHead(
-            request.method,
-            request.target,
-            request.version,
+            method,
+            target,
+            version,
             None,
             fields,
-            request.length,
+            length,
             self._peer,
             make_request_id(),
             fields.memory if isinstance(fields, RequestFields) else None,
         )
         self._request = request
-        self._is_closing = not request.keep_alive
-        if request.length:
-            self._content = content_reader(request.length)
+        self._is_closing = not keep_alive
+        if length:
+            self._content = content_reader(length)
             self._is_content_wanted = False
         self.deadline = NEVER
         self._exchange = exchange = self._relay.make_exchange(self, head)

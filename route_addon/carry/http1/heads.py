@@ -46,7 +46,7 @@ from typing import Final, NamedTuple
 
 from route_addon.carry.http1.lines import MAX_LINES_BYTES, KnownLines
 from route_addon.carry.http1.parts import HEAD_END, HeadBuffer, HeadLimits, HeadRules
-from route_addon.core.answers import plain_line
+from route_addon.core.answers import PlainFields, plain_line
 from route_addon.core.errors import (
     BadAnswer,
     BadField,
@@ -102,8 +102,8 @@ class RawAnswer(NamedTuple):
     """What Content-Length says, which for HEAD and 304 is not what follows (RFC 9110 8.6)."""
     keep_alive: bool
     """Whether the connection can carry another request once the content has been read."""
-    plain_lines: bytes | None = None
-    """What ``core.answers.plain_line`` says of all fields, joined by CRLF; None where it cannot."""
+    plain: PlainFields | None = None
+    """The fields as they leave, where ``core.answers.plain_line`` is certain of all; else None."""
 
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -250,17 +250,7 @@ class RequestReader:
             self._last, self._lines = last, lines
         if stop > self._quick_bytes:
             return None
-        method, target, _ = line.groups()
-        request = RawRequest(
-            method,
-            target,
-            last.version,
-            last.fields,
-            last.length,
-            last.keep_alive,
-            last.expects_continue,
-        )
-        return request, data[stop:]
+        return RawRequest(line[1], line[2], *last[2:]), data[stop:]
 
 
 class AnswerReader:
@@ -379,7 +369,7 @@ def _parse_answer(head: bytes, *, is_to_head: bool = False) -> RawAnswer | None:
         keep_alive = False
     # Two Connection lines may say together what none of them says.
     is_plain = None not in plain and len(options) < 2
-    sent = b"\r\n".join(filter(None, plain)) if is_plain else None
+    sent = PlainFields(fields, b"\r\n".join(filter(None, plain))) if is_plain else None
     return RawAnswer(version, status, reason, list(fields), length, declared, keep_alive, sent)
 
 

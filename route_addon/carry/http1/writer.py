@@ -89,6 +89,9 @@ def build_answer_head(
     Returns:
         The head with its empty line.
     """
+    said = status, length, connection, reason
+    if isinstance(fields, PlainFields) and fields.written is not None and fields.written[0] == said:
+        return fields.written[1]
     if status in _REASONS and reason in (None, _REASONS[status]):
         line = _STATUS_LINES[status]
     else:
@@ -105,7 +108,10 @@ def build_answer_head(
     if connection is not None:
         lines.append(b"Connection: " + connection)
     lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+    head = b"\r\n".join(lines)
+    if isinstance(fields, PlainFields):
+        fields.written = said, head
+    return head
 
 
 def build_chunk(pieces: Sequence[bytes]) -> bytes:

@@ -1,5 +1,6 @@
 """Heads and chunks as they are written, to the byte."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from route_addon.carry.http1.writer import (
     build_chunk,
     build_request_head,
 )
+from route_addon.core.answers import PlainFields
 from route_addon.core.framing import CHUNKED, UNTIL_END
 
 FIELDS = [(b"Accept", b"*/*"), (b"X-Empty", b"")]
@@ -85,6 +87,16 @@ ANSWER_HEADS: dict[str, tuple[tuple[Any, ...], bytes]] = {
 def test_answer_head_variants(arguments: tuple[Any, ...], head: bytes) -> None:
     """An answer says how its content ends, or nothing where there is nothing to say."""
     assert build_answer_head(*arguments) == head
+
+
+def test_a_head_that_is_kept() -> None:
+    """It counts again where all that it says is the same, and nowhere else."""
+    fields = PlainFields([(b"A", b"b"), (b"Server", b"x")], b"A: b")
+    rests = ((None, b"close"), (None, b"Fine"))
+    for said in product((200, 404), (0, 5, CHUNKED, None), *rests):
+        expected = build_answer_head(said[0], list(fields), *said[1:])
+        assert build_answer_head(said[0], fields, *said[1:]) == expected
+        assert build_answer_head(said[0], fields, *said[1:]) == expected
 
 
 def test_chunk() -> None:
