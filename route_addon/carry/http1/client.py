@@ -157,7 +157,8 @@ class ClientHttp1:
             self._is_reading = False
         if self._unread:
             self._wire.pause_reading()
-        elif self._has_ended and self._exchange is None:
+        elif self._has_ended and (self._exchange is None or self._content is not None):
+            # Nobody waits, or what is missing of the request will never come.
             self._close()
 
     def _read_one(self) -> bool:

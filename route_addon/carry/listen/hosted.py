@@ -95,13 +95,14 @@ class Hosted:
         self._old.connection_lost(exc)
 
     def _listen_in(self, wire: Wire) -> None:
-        """Let the wire hear of the room for writing, before the takeover.
+        """Let the wire hear of the room for writing, and of the loss, before the takeover.
 
         mitmproxy's read loop waits for that room: with a client that does not read so does the
-        takeover.
+        takeover. There is none any more once the client has sent its end.
         """
         old: Any = self._old
         old_pause, old_resume = old.pause_writing, old.resume_writing
+        old_lost = old.connection_lost
 
         def pause() -> None:
             old_pause()
@@ -111,7 +112,13 @@ class Hosted:
             old_resume()
             wire.resume_writing()
 
+        def lose(exc: Exception | None) -> None:
+            old_lost(exc)
+            wire.lose()
+            self.closed()
+
         old.pause_writing, old.resume_writing = pause, resume
+        old.connection_lost = lose
 
     def _take_over(self, retry_s: float = _RETRY_S) -> None:
         wire = self._wire
