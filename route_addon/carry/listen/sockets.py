@@ -1,5 +1,6 @@
 """The sockets that the router listens with, where it opens them itself."""
 
+import errno
 import logging
 import socket
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ logger = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 """Connections that wait to be accepted, as far as the system lets them (somaxconn)."""
 
+_LOW_PORTS: Final = (
+    "low ports take root, CAP_NET_BIND_SERVICE, or the sysctl net.ipv4.ip_unprivileged_port_start"
+)
 _BOTH_FAMILIES: Final = ("0.0.0.0", "::")
 
 
@@ -33,7 +37,8 @@ class ListenFault(Exception):
     """
 
     def __init__(self, address: ListenAddress, fault: str) -> None:
-        super().__init__(f"cannot listen at {address.host or '*'}:{address.port}: {fault}")
+        host = f"[{address.host}]" if ":" in address.host else address.host or "*"
+        super().__init__(f"cannot listen at {host}:{address.port}: {fault}")
 
 
 def open_sockets(
@@ -68,6 +73,11 @@ def open_sockets(
     return opened
 
 
+def _describe(error: OSError) -> str:
+    said = error.strerror or str(error)
+    return f"{said} ({_LOW_PORTS})" if error.errno == errno.EACCES else said
+
+
 def is_open(sock: socket.socket) -> bool:
     """Whether connections are let in: by this process or by one that shares the socket."""
     return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
@@ -84,7 +94,7 @@ def _open_address(address: ListenAddress, *, is_open: bool) -> list[socket.socke
             if not (opened and host == "::" and not socket.has_dualstack_ipv6()):
                 for sock in opened:
                     sock.close()
-                raise ListenFault(address, error.strerror or str(error)) from None
+                raise ListenFault(address, _describe(error)) from None
         else:
             port = port or opened[0].getsockname()[1]
     return opened

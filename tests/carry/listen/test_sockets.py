@@ -1,9 +1,11 @@
 """Sockets to listen with."""
 
+import errno
 import socket
 
 import pytest
 
+from route_addon.carry.listen import sockets as module
 from route_addon.carry.listen.sockets import ListenAddress, ListenFault, is_open, open_sockets
 
 
@@ -66,3 +68,15 @@ def test_no_such_name() -> None:
     """So is a name that nobody knows."""
     with pytest.raises(ListenFault, match=r"cannot listen at nobody\.invalid:80: "):
         open_sockets([ListenAddress("nobody.invalid", 80)])
+
+
+def test_a_low_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not have it is told what it takes. (Tests that run as root may have any.)"""
+
+    def refuse(host: str, port: int, *, is_open: bool) -> socket.socket:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(module, "_open", refuse)
+    with pytest.raises(ListenFault) as refused:
+        open_sockets([ListenAddress("::", 80)])
+    assert str(refused.value).startswith("cannot listen at [::]:80: Permission denied (low ports ")
