@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import pytest
 
-from demo.router import free_port
 from route_addon.config.build import build_settings
 from route_addon.config.environment import default_values
 from route_addon.core.errors import RouteError, TokenUnrecorded
@@ -26,6 +25,7 @@ from route_addon.options import OPTIONS, Value
 from route_addon.serve.metrics.families import FAMILIES
 from tests.e2e.harness import SCRIPT as ROUTER_SCRIPT
 from tests.e2e.harness import START_LINE, Command, Fleet, Router, ServeCommand
+from tests.e2e.ports import free_port
 from tests.minting import KeyPair, write_keys
 from tests.replay.sessions import CONFIG, FOLDER, RecordCommand
 

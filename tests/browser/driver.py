@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from demo import desktop, terminal
 from demo.leash import ROOT
-from demo.router import free_port
+from tests.e2e.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Frame, Page

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.harness import Command, Fleet, Router
-from tests.e2e.web import PASSWORD, Web, free_port
+from tests.e2e.ports import free_port
+from tests.e2e.web import PASSWORD, Web
 from tests.minting import key_pair, mint
 
 NO_POD = "127.0.0.24"

@@ -1,6 +1,5 @@
 """A scrape, read as Prometheus reads it."""
 
-import socket
 from collections.abc import Mapping
 from urllib.request import Request, urlopen
 
@@ -12,14 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.e2e.wire import PATIENCE_S, wait_until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Scrape:

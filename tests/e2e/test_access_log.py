@@ -26,7 +26,8 @@ from tests.e2e.harness import (
     check_secrets,
     wait_until,
 )
-from tests.e2e.scrape import Scrape, free_port, wait_for_sample
+from tests.e2e.ports import free_port
+from tests.e2e.scrape import Scrape, wait_for_sample
 
 
 @dataclass
@@ -275,6 +276,7 @@ def test_a_standard_output_that_nobody_reads(
                 client.send(build_request(b"/healthz") * 200)
                 for _ in range(200):
                     assert client.read_answer().status == 200
+        router.settle()
         stuck = Scrape(port)
         dropped = stuck.get("route_access_log_lines_total", outcome="dropped")
         assert dropped > 0

@@ -10,7 +10,8 @@ from mitmproxy.io import tnetstring
 from mitmproxy.test import tflow
 
 from tests.e2e.harness import Command, Fleet, Router, build_request, wait_until
-from tests.e2e.web import PASSWORD, Web, free_port
+from tests.e2e.ports import free_port
+from tests.e2e.web import PASSWORD, Web
 from tests.hosting import answer, make_flow
 
 _typed: Any = tflow

@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 
 from route_addon.serve.metrics.families import FAMILIES
 from tests.e2e.harness import ROOT, Command, Fleet, Router, build_request
-from tests.e2e.scrape import Scrape, free_port
+from tests.e2e.ports import free_port
+from tests.e2e.scrape import Scrape
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "route_addon.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
@@ -109,6 +110,7 @@ def scrape(
         router.ask(build_request(b"/filer"))
         with router.open_websocket(f"/websockify?{shared_fleet.alice.token.decode()}"):
             pass
+        router.settle()
         return Scrape(port)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import SCRIPT, TOKEN, Command, Fleet, Router, build_request, wait_until
-from tests.e2e.web import Web, free_port
+from tests.e2e.ports import free_port
+from tests.e2e.web import Web
 
 SECRET = b"open-sesame"
 

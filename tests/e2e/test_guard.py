@@ -6,9 +6,7 @@ Each fault is provoked in a running router, whose back ends must not hear of it.
 import contextlib
 import os
 import shutil
-import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,8 +24,8 @@ from tests.e2e.harness import (
     check_refusal,
     check_secrets,
     record_flows,
-    wait_until,
 )
+from tests.e2e.ports import free_port
 from tests.e2e.test_websockets import HANDSHAKE
 
 
@@ -342,8 +340,8 @@ def _edit(router: Router, script: Path, text: str) -> None:
     changed = script.stat().st_mtime
     script.write_text(text)
     os.utime(script, (changed + 1, changed + 1))
-    wait_until(lambda: router.log.count("Loading script") > seen, "the script is loaded again")
-    time.sleep(0.5)  # the line comes first
+    router.wait_for("Loading script", seen + 1)
+    router.settle()  # the line comes first
 
 
 # --- the first moments, and replays
@@ -353,8 +351,7 @@ def test_connections_before_the_router_runs(
     stock_options: Mapping[str, object], victim: Backend
 ) -> None:
     """mitmproxy is a forward proxy for a moment: nobody gets through it, then or later."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     host = b"127.0.0.1:%d" % victim.port
     forward = build_request(b"http://%b/x" % host, host=host)
     with contextlib.ExitStack() as stack:
@@ -429,7 +426,7 @@ def test_replayed_requests(
         assert not router.run_inside(
             f"ctx.master.commands.execute('replay.client.file {recording}')"
         )
-        wait_until(lambda: router.log.count("undecided") >= 4, "both flows are refused again")
+        router.wait_for("undecided", 4)
         assert victim.is_untouched
         assert fleet.is_untouched
         _check_well(router, fleet)

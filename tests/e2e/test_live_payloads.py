@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Command, Fleet, Router, wait_until
-from tests.e2e.web import PASSWORD, Web, free_port
+from tests.e2e.ports import free_port
+from tests.e2e.web import PASSWORD, Web
 
 TYPED = "typed-by-somebody"
 EXPORTS = ("raw", "raw_request", "curl", "httpie")

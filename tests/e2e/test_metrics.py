@@ -19,7 +19,8 @@ from tests.e2e.harness import (
     Wire,
     build_request,
 )
-from tests.e2e.scrape import Scrape, free_port, growth, wait_for_sample
+from tests.e2e.ports import free_port
+from tests.e2e.scrape import Scrape, growth, wait_for_sample
 from tests.e2e.wire import Request
 
 
@@ -31,7 +32,8 @@ class Observed:
     port: int
 
     def scrape(self) -> Scrape:
-        """All of its metrics."""
+        """All of its metrics, once it has counted what it was asked for."""
+        self.router.settle()
         return Scrape(self.port)
 
 
@@ -254,7 +256,7 @@ def test_it_can_be_switched(installation: Mapping[str, object]) -> None:
         assert router.run_inside(OBSERVER) == "None False"
         router.run_inside(f"ctx.options.update(route_metrics='{first}'); result = ''")
         router.ask(build_request(b"/healthz"))
-        assert Scrape(first).get("route_requests_total", location="/healthz") == 1
+        wait_for_sample(first, 1, "route_requests_total", location="/healthz")
         router.run_inside(f"ctx.options.update(route_metrics='127.0.0.1:{second}'); result = ''")
         assert Scrape(second).get("route_workers") == 1
         with pytest.raises(OSError):
@@ -293,6 +295,7 @@ def test_pools(installation: Mapping[str, object], fleet: Fleet) -> None:
     with Router(Command(options)) as router:
         for _ in range(6):
             assert router.ask(build_request(b"/x", (b"Cache-Control", b"no-store"))).status == 200
+        router.settle()
         scrape = Scrape(port)
     assert scrape.get("route_pool_servers", upstream="website") == 2
     assert scrape.get("route_pool_servers_up", upstream="website") == 1

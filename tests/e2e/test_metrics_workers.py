@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Event
 
 from tests.e2e.harness import Fleet, Router, ServeCommand, build_request, wait_until
-from tests.e2e.scrape import Scrape, free_port, wait_for_sample
+from tests.e2e.ports import free_port
+from tests.e2e.scrape import Scrape, wait_for_sample
 
 
 def asked(scrape: Scrape) -> float:
@@ -36,7 +37,9 @@ def test_workers(installation: Mapping[str, object], fleet: Fleet) -> None:
         ask(router, 20)
         target = f"/websockify?{fleet.alice.token.decode()}"
         with router.open_websocket(target), router.open_websocket(target):
-            during = wait_for_sample(port, 2, "route_open_websockets")
+            wait_for_sample(port, 2, "route_open_websockets")
+            router.settle()
+            during = Scrape(port)
             assert asked(during) - asked(before) == 20
             assert during.get("route_token_cache_misses_total") in (1, 2)
             kill_workers(router)
@@ -44,7 +47,7 @@ def test_workers(installation: Mapping[str, object], fleet: Fleet) -> None:
         assert asked(after) >= asked(during)
         assert after.get("route_requests_total", status="101") == 2
         assert after.get("process_cpu_seconds_total") >= during.get("process_cpu_seconds_total")
-        wait_until(lambda: router.log.count("another one starts") == 2, "both are replaced")
+        router.wait_for("another one starts", 2)
         wait_for_sample(port, 2, "route_workers")
         asked_before = asked(Scrape(port))
         ask(router, 5)
@@ -89,7 +92,7 @@ def _scrape(port: int, is_over: Event) -> list[float]:
 
 
 def _has_replaced(router: Router, deaths: int) -> bool:
-    return router.log.count(" is ready") == deaths
+    return router.count(" is ready") == deaths
 
 
 def _newest_worker(router: Router) -> int:

@@ -26,7 +26,6 @@ from tests.e2e.harness import (
     Wire,
     build_chunks,
     build_request,
-    wait_until,
 )
 from tests.e2e.secret_forms import Search
 from tests.minting import key_pair
@@ -459,7 +458,7 @@ def left(
     router = Router(Command(options, arguments=("-w", str(folder / "flows"))), has_remote=True)
     with router:
         play(traffic, router, tls, tls_h2)
-        wait_until(lambda: router.log.count("WebSocket connection closed") == 5, "all have ended")
+        router.wait_for("WebSocket connection closed", 5)
         target = b"/a?jwt_token=%b&code=%b" % (traffic.bad_token(), traffic.lost())
         names = {"target": target.decode(), "token": traffic.bad_token().decode()}
         assert not router.run_inside(f"globals().update({names!r})" + LOG)

@@ -53,7 +53,7 @@ def _is_there(pid: int) -> bool:
 
 
 def _has_others(router: Router, count: int) -> bool:
-    return router.log.count("is ready") > count
+    return router.count("is ready") > count
 
 
 def test_serves(router: Router, fleet: Fleet, tls_h2: ssl.SSLContext) -> None:

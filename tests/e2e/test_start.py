@@ -30,6 +30,7 @@ from tests.e2e.harness import (
     check_refusal,
     wait_until,
 )
+from tests.e2e.ports import free_port
 from tests.minting import KeyPair
 
 
@@ -349,19 +350,20 @@ def test_listen_host_and_port(host: str, key_options: Mapping[str, str]) -> None
 # --- the other programs
 
 
-def test_mitmweb(fleet: Fleet, installation: Mapping[str, object], free_port: int) -> None:
+def test_mitmweb(fleet: Fleet, installation: Mapping[str, object]) -> None:
     """It needs no other flag; a bad change at run time is refused, a good one counts at once."""
     options = {**installation, "web_password": "secret"}
-    arguments = ("--no-web-open-browser", "--web-port", str(free_port))
+    web_port = free_port()
+    arguments = ("--no-web-open-browser", "--web-port", str(web_port))
     # A listener on any free port would move to another one when it is opened anew.
-    command = Command(options, "mitmweb", arguments=arguments, port=_find_port())
+    command = Command(options, "mitmweb", arguments=arguments, port=free_port())
     with Router(command) as router:
         token = (b"ABCAuthorization", fleet.alice.token)
         assert router.ask(build_request(b"/filer/x", token)).status == 200
         fleet.forget()
         check_refusal(router.ask(build_request(b"/filer/x")), 401, fleet)
         router.wait_for("Web server listening at")
-        web = Web(free_port, "secret")
+        web = Web(web_port, "secret")
         for change, says in (
             ({"route_website": "ftp://x"}, "URL"),
             ({"route_cache_ttl": -1}, "0 to"),
@@ -419,25 +421,13 @@ class Web:
             return answer.status, answer.read().decode()
 
 
-def test_mitmproxy(fleet: Fleet, installation: Mapping[str, object], free_port: int) -> None:
+def test_mitmproxy(fleet: Fleet, installation: Mapping[str, object]) -> None:
     """The console, in a terminal, needs no other flag either."""
-    command = Command(installation, "mitmproxy", port=free_port)
+    command = Command(installation, "mitmproxy", port=free_port())
     with Router(command, has_terminal=True) as router:
         assert router.ask(build_request(b"/x")).body == b"website"
         fleet.forget()
         check_refusal(router.ask(build_request(b"/filer/x")), 401, fleet)
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    return _find_port()
-
-
-def _find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_it_stops(key_options: Mapping[str, str]) -> None:

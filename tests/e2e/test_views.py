@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.harness import ALICE, Command, Fleet, Router, build_request, wait_until
-from tests.e2e.web import PASSWORD, Web, free_port
+from tests.e2e.ports import free_port
+from tests.e2e.web import PASSWORD, Web
 
 KEY_EVENT = b"\x04\x01\0\0\0\0\xff\x0d"
 

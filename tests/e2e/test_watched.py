@@ -38,8 +38,9 @@ from tests.e2e.harness import (
     build_request,
     wait_until,
 )
+from tests.e2e.ports import free_port
 from tests.e2e.quiet import is_busy
-from tests.e2e.web import PASSWORD, Web, free_port
+from tests.e2e.web import PASSWORD, Web
 
 PROBE = ROOT / "tests" / "e2e" / "probe.py"
 WHOLE = ["requestheaders", "request", "responseheaders", "response"]

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,10 +96,3 @@ class Web:
 
         wait_until(is_held, f"{path} is held")
         return str(found["id"])
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

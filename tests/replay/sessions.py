@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.router import free_port
 from tests.e2e.certificates import make_certificate
 from tests.e2e.harness import (
     NOBODY,
@@ -29,6 +28,7 @@ from tests.e2e.harness import (
     build_request,
     echo_websocket,
 )
+from tests.e2e.ports import free_port
 from tests.e2e.process import close_confdir
 from tests.minting import key_pair, mint
 

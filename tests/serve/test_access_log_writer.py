@@ -36,14 +36,17 @@ class Sink:
 def test_all_lines_in_order() -> None:
     """What was taken before the end is written, many lines at a time, none of them apart."""
     sink = Sink()
+    sink.goes_on.clear()
     writer = LineWriter(sink, print)
     lines = [b"%d %s\n" % (number, b"x" * 900) for number in range(100)]
     for line in lines:
         writer.write(line)
+    sink.goes_on.set()
     writer.close()
     assert b"".join(sink.writes) == b"".join(lines)
     assert all(write.endswith(b"\n") and len(write) <= 4096 for write in sink.writes)
-    assert len(sink.writes) == 25
+    # Four go into a write, but for the first one: it may come before more are there.
+    assert len(sink.writes) in (25, 26)
     assert (writer.written, writer.dropped) == (100, 0)
     assert sink.is_closed
 

@@ -68,8 +68,12 @@ class Parent:
 
     def wait_until_ready(self) -> None:
         """Wait until it has heard of all workers."""
+        self.wait_until_told("are ready")
+
+    def wait_until_told(self, text: str) -> None:
+        """Wait for a line of its log."""
         assert self._process.stderr is not None
-        while "are ready" not in (line := self._process.stderr.readline()):
+        while text not in (line := self._process.stderr.readline()):
             assert line, "it has ended"
 
     def signal(self, number: signal.Signals) -> None:
@@ -155,13 +159,12 @@ def test_no_room_for_another_worker() -> None:
     parent.wait_until_ready()
     parent.limit_files(3)
     parent.signal(signal.SIGHUP)
-    time.sleep(0.6)
+    parent.wait_until_told("no process for one more worker: Too many open files")
     parent.limit_files(256)
     parent.read("start 1")
     parent.signal(signal.SIGTERM)
-    status, out, errors = parent.end()
+    status, out, _ = parent.end()
     assert (status, out) == (1, "")
-    assert "no process for one more worker: Too many open files" in errors
 
 
 def test_a_worker_that_fails_at_the_start() -> None:
@@ -188,24 +191,31 @@ def test_a_fault_at_the_start() -> None:
     assert "ValueError: bad luck" in errors
 
 
-def test_workers_that_die_again_and_again() -> None:
+def test_workers_that_die_again_and_again(tmp_path: Path) -> None:
     """The first is replaced at once; later ones are waited with, and the rest serves on."""
+    mark = tmp_path / "mark"
     parent = Parent(
-        """
+        f"""
         control.send(READY)
         if worker.index == 1:
-            time.sleep(0.3)
+            while not os.path.exists({str(mark)!r}):
+                time.sleep(0.01)
             os._exit(1)
         while control.recv(1) != DRAIN:
             pass
         """
     )
-    time.sleep(3)
+    parent.read("start 0", "start 1")
+    parent.wait_until_ready()
+    began = time.monotonic()
+    mark.touch()
+    parent.read(*["start 1"] * 4)
+    # The last three are waited with for 0.25, 0.5 and 1 s.
+    assert time.monotonic() - began >= 1.75
     parent.signal(signal.SIGTERM)
     status, out, _ = parent.end()
     assert status in (0, 1)
-    assert out.count("start 0") == 1
-    assert 3 <= out.count("start 1") <= 5
+    assert "start 0" not in out
 
 
 def test_a_worker_that_fails_to_replace_another(tmp_path: Path) -> None:
@@ -216,7 +226,7 @@ def test_a_worker_that_fails_to_replace_another(tmp_path: Path) -> None:
         if worker.index == 1 and not os.path.exists(mark):
             open(mark, "w").close()
             control.send(READY)
-            time.sleep(0.3)
+            control.recv(1)
             os._exit(1)
         if worker.index == 1:
             os.unlink(mark)
@@ -226,18 +236,20 @@ def test_a_worker_that_fails_to_replace_another(tmp_path: Path) -> None:
             pass
         """
     )
-    time.sleep(1.5)
+    parent.read("start 0", "start 1")
+    parent.wait_until_ready()
+    parent.signal(signal.SIGHUP)
+    parent.read("start 1", "start 1")
     parent.signal(signal.SIGTERM)
     _, out, _ = parent.end()
-    assert out.count("start 0") == 1
-    assert out.count("start 1") >= 3
+    assert "start 0" not in out
 
 
 def test_a_parent_that_is_killed() -> None:
     """Workers see that they are alone."""
     parent = Parent(OBEY)
     parent.read("start 0", "start 1")
-    time.sleep(0.2)
+    parent.wait_until_ready()
     parent.signal(signal.SIGKILL)
     parent.read("0 is alone", "1 is alone")
     assert parent.end()[0] == -signal.SIGKILL
@@ -269,17 +281,22 @@ def test_an_attendant() -> None:
     assert (status, out) == (0, "")
 
 
-def test_an_attendant_that_dies() -> None:
+def test_an_attendant_that_dies(tmp_path: Path) -> None:
     """It is replaced, as a worker is; its death is none of the exit status's."""
+    mark = tmp_path / "mark"
     parent = Parent(
         OBEY,
-        """
-        time.sleep(0.3)
+        f"""
+        while not os.path.exists({str(mark)!r}):
+            time.sleep(0.01)
         say("attends")
         os._exit(1)
         """,
     )
-    parent.read("start 0", "start 1", "attends", "attends")
+    parent.read("start 0", "start 1")
+    parent.wait_until_ready()
+    mark.touch()
+    parent.read("attends", "attends")
     parent.signal(signal.SIGTERM)
     assert parent.end()[0] == 0
 
