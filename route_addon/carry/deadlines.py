@@ -7,6 +7,7 @@ registers once, sets ``deadline`` as its phase changes, and a tick looks at all 
 import asyncio
 import logging
 import math
+import time
 from typing import Final, Protocol
 
 from route_addon.carry.faults import describe_fault
@@ -18,12 +19,15 @@ TICK_S: Final = 0.25
 
 NEVER: Final = math.inf
 
+clock: Final = time.monotonic
+"""What deadlines are set by, in seconds. Both loops go by it, and to ask them costs more."""
+
 
 class Waiting(Protocol):
     """Something that may wait in vain."""
 
     deadline: float
-    """When to give up, in the loop's time; ``NEVER`` for not waiting."""
+    """When to give up, by ``clock``; ``NEVER`` for not waiting."""
 
     def expire(self, now: float) -> None:
         """The deadline is past: give up, or set another."""
@@ -61,8 +65,7 @@ class Deadlines:
             self._timer = None
 
     def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = clock()
         for waiting in [waiting for waiting in self._waiting if waiting.deadline <= now]:
             if waiting.deadline > now or waiting not in self._waiting:
                 # What another one did just now has ended its waiting.
@@ -73,4 +76,5 @@ class Deadlines:
             except Exception as fault:
                 logger.error("expire failed: %s", describe_fault(fault))
                 self._waiting.discard(waiting)
+        loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TICK_S, self._tick) if self._waiting else None

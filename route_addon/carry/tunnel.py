@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from route_addon.carry.deadlines import NEVER, Deadlines
+from route_addon.carry.deadlines import NEVER, Deadlines, clock
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.kernel import keep_alive
 from route_addon.carry.reading import BoundedProtocol
@@ -46,7 +46,6 @@ class Tunnel:
         """Whether one side was lost before both had ended."""
         self._deadlines = deadlines
         self._silence_s = silence_s
-        self._time = asyncio.get_running_loop().time
         self._ended: set[str] = set()
         self._open_sides = 2
         self._is_over = False
@@ -76,7 +75,7 @@ class Tunnel:
 
     def touch(self) -> None:
         """Something moved."""
-        self.deadline = self._time() + self._silence_s
+        self.deadline = clock() + self._silence_s
 
     def end_client(self) -> None:
         """The client sends no more."""
@@ -104,7 +103,7 @@ class Tunnel:
         """End both sides, once what is buffered has been sent."""
         if not self._is_over:
             self._is_over = True
-            self.deadline = self._time() + _HALF_CLOSED_S
+            self.deadline = clock() + _HALF_CLOSED_S
             self.transport.close()
             self.wire.close()
             if not self.wire.buffered_bytes and not self.transport.get_write_buffer_size():

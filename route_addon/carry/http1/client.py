@@ -1,12 +1,11 @@
 """The client's side of an HTTP/1 connection: requests are read, answers are written, in turn."""
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy import connection
 
-from route_addon.carry.deadlines import NEVER
+from route_addon.carry.deadlines import NEVER, clock
 from route_addon.carry.exchange import Exchange
 from route_addon.carry.http1.content import ContentReader, content_reader
 from route_addon.carry.http1.heads import RawRequest, RequestReader
@@ -49,7 +48,6 @@ class ClientHttp1:
         self._relay = relay
         self._wire = wire
         self._peer = peer
-        self._time = asyncio.get_running_loop().time
         self._reader = RequestReader(known=relay.known_lines)
         self._request: RawRequest | None = None
         self._exchange: Exchange | None = None
@@ -63,7 +61,7 @@ class ClientHttp1:
         self._has_ended = False
         self._lingers_until = NEVER
         self._stalled_bytes = 0
-        self.deadline = self._time() + relay.limits.head_s
+        self.deadline = clock() + relay.limits.head_s
         relay.deadlines.add(self)
 
     # From the wire.
@@ -91,7 +89,7 @@ class ClientHttp1:
     def pause_writing(self) -> None:
         """The client does not read fast enough."""
         self._stalled_bytes = self._wire.unsent_bytes
-        self.deadline = self._time() + self._relay.limits.send_s
+        self.deadline = clock() + self._relay.limits.send_s
         if self._exchange is not None:
             self._exchange.pause_answer()
 
@@ -185,7 +183,7 @@ class ClientHttp1:
             if self._request is not None:
                 # The first part of another head: from here on its time counts.
                 self._request = None
-                self.deadline = self._time() + self._relay.limits.head_s
+                self.deadline = clock() + self._relay.limits.head_s
             return True
         request, self._unread = read
         self._begin(request)
@@ -224,7 +222,7 @@ class ClientHttp1:
             # Where it ends is not known any more: what still comes is read for nobody.
             self._content = None
             self._is_closing = True
-            self._lingers_until = self._time() + _LINGERING_TIME_S
+            self._lingers_until = clock() + _LINGERING_TIME_S
             if exchange is not None:
                 exchange.refuse(error)
             return True
@@ -233,7 +231,7 @@ class ClientHttp1:
             self._content = None
             self._unread = rest
         if exchange is not None:
-            self.deadline = NEVER if is_end else self._time() + self._relay.limits.body_s
+            self.deadline = NEVER if is_end else clock() + self._relay.limits.body_s
             exchange.receive_content(pieces, is_end)
         elif is_end:
             self._end_exchange()
@@ -248,7 +246,7 @@ class ClientHttp1:
         self._request = RawRequest(b"GET", b"/", HTTP_11, [], 0, False, False)
         self._exchange = exchange = self._relay.make_exchange(self, head)
         self._unread = b""
-        self._lingers_until = self._time() + _LINGERING_TIME_S
+        self._lingers_until = clock() + _LINGERING_TIME_S
         exchange.refuse(error)
 
     # For the exchange.
@@ -266,7 +264,7 @@ class ClientHttp1:
     def resume_content(self) -> None:
         self._is_content_wanted = True
         if self._content is not None:
-            self.deadline = self._time() + self._relay.limits.body_s
+            self.deadline = clock() + self._relay.limits.body_s
         self._wire.resume_reading()
         if self._unread and not self._is_reading:
             self._read()
@@ -360,7 +358,7 @@ class ClientHttp1:
 
     def _go_on(self) -> None:
         """Wait for the next request, or read the one that has come already."""
-        self.deadline = self._time() + self._relay.limits.keepalive_s
+        self.deadline = clock() + self._relay.limits.keepalive_s
         if not self._is_reading:
             self._wire.resume_reading()
             if self._unread or self._has_ended:
@@ -369,14 +367,14 @@ class ClientHttp1:
     def _close(self) -> None:
         """Close, once all is sent; a client that does not take it has some time."""
         self._is_closing = True
-        self.deadline = self._time() + self._relay.limits.send_s
+        self.deadline = clock() + self._relay.limits.send_s
         self._stalled_bytes = self._wire.unsent_bytes
         self._wire.close()
 
     def _linger(self) -> None:
         """The answer is whole, the request is not: read on for a while, and throw it away."""
         self._exchange = None
-        self._lingers_until = self._time() + _LINGERING_TIME_S
+        self._lingers_until = clock() + _LINGERING_TIME_S
         self._linger_on()
         if self._is_closing:
             self._wire.write_eof()
@@ -386,4 +384,4 @@ class ClientHttp1:
 
     def _linger_on(self) -> None:
         """Wait a little longer."""
-        self.deadline = min(self._lingers_until, self._time() + _LINGERING_TIMEOUT_S)
+        self.deadline = min(self._lingers_until, clock() + _LINGERING_TIMEOUT_S)

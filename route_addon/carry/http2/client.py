@@ -5,7 +5,6 @@ much of what a client may do, and when to let go of it. Nothing here makes a tas
 happens in one turn of the loop is written once.
 """
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from mitmproxy import connection
 
-from route_addon.carry.deadlines import NEVER
+from route_addon.carry.deadlines import NEVER, clock
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http2.frames import ConnectionFault, Frame, FrameReader, Kind
 from route_addon.carry.http2.outlet import Outlet
@@ -54,8 +53,7 @@ class ClientHttp2:
         self.relay = relay
         self.peer = peer
         self._wire = wire
-        self._time = asyncio.get_running_loop().time
-        self.patience = Patience(self._time)
+        self.patience = Patience(clock)
         self._reader = FrameReader()
         self._session = Session()
         self.outlet = Outlet(self._session, self.patience, self._flush, self.fail)
@@ -68,7 +66,7 @@ class ClientHttp2:
         self._has_more_room = False
         """Whether the client has opened a window in this turn."""
         self._stalled_bytes = 0
-        self.deadline = self._time() + relay.limits.head_s
+        self.deadline = clock() + relay.limits.head_s
         relay.deadlines.add(self)
         self.outlet.touch()
 
@@ -245,7 +243,7 @@ class ClientHttp2:
 
     def in_s(self, wait_s: float) -> float:
         """That many seconds from now, in the loop's time."""
-        return self._time() + wait_s
+        return clock() + wait_s
 
     def acknowledge(self, stream: Http2Stream, credit_bytes: int) -> None:
         """Content was taken: let the client send as much again."""
@@ -327,7 +325,7 @@ class ClientHttp2:
     def _settle_deadline(self) -> None:
         """Streams have their own; without any the next request is waited for."""
         limit_s = self.relay.limits.keepalive_s
-        self.deadline = NEVER if self._streams else self._time() + limit_s
+        self.deadline = NEVER if self._streams else clock() + limit_s
 
     def _watch_head(self) -> None:
         """A field section whose end does not come stops all streams: its time counts."""

@@ -61,6 +61,8 @@ class Approach:
 
     # What most never change stands in the class: to make one costs less.
 
+    is_in_pool = False
+    """Whether its server is one of a pool's, which counts who is with it."""
     opening_since: float | None = None
     """When a connect began, in seconds since the epoch; None for a connection that rested."""
     _addresses: tuple[Address, ...] = ()
@@ -79,11 +81,6 @@ class Approach:
         self._traveller = traveller
 
     @property
-    def is_in_pool(self) -> bool:
-        """Whether its server is one of a pool's, which counts who is with it."""
-        return self._attempts is not None
-
-    @property
     def may_be_repeated(self) -> bool:
         """Whether the request may have to be sent again, as a whole."""
         return self._attempts is not None and self.forward.method in IDEMPOTENT
@@ -95,6 +92,7 @@ class Approach:
             self._find_addresses("")
             return
         self._attempts = Attempts(pool, self.forward.method)
+        self.is_in_pool = True
         if pool.is_unresolved:
             self._wait(self._await_names(pool))
         else:
@@ -146,6 +144,7 @@ class Approach:
                 waiting.cancel()
         if attempts is not None:
             self._attempts = None
+            self.is_in_pool = False
             self._relay.pools.finish(attempts)
 
     def _pick(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, cast
 
-from route_addon.carry.deadlines import NEVER, Deadlines
+from route_addon.carry.deadlines import NEVER, Deadlines, clock
 from route_addon.carry.faults import describe_fault, describe_refusal
 from route_addon.carry.http1.content import ContentReader, content_reader
 from route_addon.carry.http1.heads import AnswerReader, RawAnswer
@@ -359,7 +359,7 @@ class Upstreams:
         self.tls = tls
         self._idle: dict[ServerKey, list[UpstreamConnection]] = {}
         self._idle_count = 0
-        self.time = asyncio.get_running_loop().time
+        self.time: Callable[[], float] = clock
 
     def take(self, key: ServerKey, is_repeatable: bool) -> UpstreamConnection | None:
         """A connection that rests, fresh enough for this request.

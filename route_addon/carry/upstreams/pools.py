@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from route_addon.carry.deadlines import NEVER, Deadlines
+from route_addon.carry.deadlines import NEVER, Deadlines, clock
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.http1.heads import RawAnswer
 from route_addon.carry.http1.writer import build_request_head
@@ -41,7 +41,7 @@ class Pools:
 
     def __init__(self, deadlines: Deadlines, resolver: Resolver, upstreams: Upstreams) -> None:
         self.deadline = NEVER
-        self.time: Final = asyncio.get_running_loop().time
+        self.time: Final = clock
         """The clock of all pools, in seconds."""
         self._deadlines = deadlines
         self._resolver = resolver

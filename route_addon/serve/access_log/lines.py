@@ -84,10 +84,11 @@ def _dump(report: Report, event: Event, shown: Shown, max_bytes: int) -> bytes:
     head, decision, tunnel, began = report.head, report.decision, report.tunnel, report.began
     chain, fields = _find_said(head.fields, max_bytes)
     source = upstream = location = None
-    if decision is not None and decision.location is not None:
-        location = decision.location.location
     if isinstance(decision, Forward):
         upstream, source = decision.upstream, decision.token_source
+        location = decision.location.location
+    elif decision is not None and decision.location is not None:
+        location = decision.location.location
     if decision is None:
         # It could not be read: what the head says is ours.
         request = _UNREAD

@@ -117,8 +117,10 @@ def open_sink(path: str) -> Sink:
 
 
 def _batch_bytes(descriptor: int | None) -> int:
-    is_file = descriptor is not None and stat.S_ISREG(os.fstat(descriptor).st_mode)
-    return _FILE_BYTES if is_file else select.PIPE_BUF
+    mode = os.fstat(descriptor).st_mode if descriptor is not None else 0
+    # A terminal takes one write at a time, like a file.
+    is_whole = stat.S_ISREG(mode) or stat.S_ISCHR(mode)
+    return _FILE_BYTES if is_whole else select.PIPE_BUF
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
