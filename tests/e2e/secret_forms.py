@@ -36,6 +36,7 @@ def forms(secret: bytes) -> Iterator[bytes]:
         in_json,
         in_json.upper(),
         secret.hex().encode(),
+        secret.decode("latin-1").encode("utf-16-le"),
     ):
         yield from _pieces(whole)
     yield from _pieces(secret.replace(b".", b"\\u002e"))

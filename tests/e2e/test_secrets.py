@@ -36,6 +36,7 @@ MARKER = b"plain-to-see"
 """What is no secret, and must be found wherever secrets are not."""
 FORM = (b"Content-Type", b"application/x-www-form-urlencoded")
 JSON = (b"Content-Type", b"application/json")
+IMAGE = (b"Content-Type", b"image/png")
 GZIP = (b"Content-Encoding", b"gzip")
 CLOSE = (b"Connection", b"close")
 
@@ -121,6 +122,7 @@ class Traffic:
             (b"/filer/a", [(b"ABCAuthorization", b"Bearer " + token())]),
             (b"/filer/a", [(b"authorization", b"Bearer " + token())]),
             (b"/filer/a", [(b"Cookie", cookie % (token(), secret()))]),
+            (b"/filer/a", [(b"Cookie", b"jwt_token=%b; %b" % (token(), secret()))]),
             (b"/container/%b/%d/a" % (self._in_path(), port), []),
             (b"/broadcast/a?b=1&jwt_token=" + self._in_path(), []),
             (b"/websockify?" + self._in_path(), []),
@@ -138,6 +140,8 @@ class Traffic:
             (b"/a?x=" + token().replace(b".", b"%2E"), []),
             (b"/page", [(b"Accept-Encoding", b"gzip")]),
             (b"/moved", []),
+            (b"/phrase", []),
+            (b"/wide", []),
             (b"/API/answer/json", []),
             (b"/API/answer/gzip", []),
             (b"/API/answer/page", []),
@@ -165,6 +169,8 @@ class Traffic:
             build_request(b"/a", method=self.bad_token()),
             build_request(b"/a", (self.bad_token(), b"x")),
             build_request(b"/a", host=self.bad_token()),
+            build_request(b"/a", host=b"user:%b@desk.example" % self.lost()),
+            build_request(b"http://user:%b@desk.example/a" % self.lost()),
             build_request(b"/filer/a", own, (b"X", b"a\0b")),
             build_request(b"/filer/a", own, (b"Content-Length", b"1"), body=b"ab"),
             b"GET /filer?%b HTTP/1.1\nHost x\n\n" % self.bad_token(),
@@ -204,6 +210,7 @@ class Traffic:
             (b"/API/login", [JSON], [document[:-1]]),
             (b"/API/login", [FORM], [form[:40], form[40:]]),
             (b"/API/login", [many], [part % secret()]),
+            (b"/API/login", [IMAGE], [b'{"user":"plain-to-see","password":"%b"}' % secret()]),
             (b"/API/login", [JSON], [long % (secret(), filling, token())]),
             (b"/filer/up", [self._own()], [b"\xff\0 plain-to-see " + up, b"\0"]),
             (b"/filer/up", [self._own()], [filling + token()]),
@@ -248,6 +255,13 @@ class Traffic:
 
     def _answer_page(self, wire: Wire, request: Request) -> None:
         """A page with a token in it, large enough to be compressed; or another place to go to."""
+        if request.target == b"/phrase":
+            wire.send(b"HTTP/1.1 200 %b\r\nContent-Length: 0\r\n\r\n" % self.bad_token())
+            return
+        if request.target == b"/wide":
+            page = f"<p>{self.bad_token().decode()}</p>".encode("utf-16")
+            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page))
+            return
         token = self.fleet.alice.mint(claims={"jti": secrets.token_hex(4)})
         self.told.append(token)
         if request.target == b"/moved":

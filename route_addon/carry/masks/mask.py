@@ -152,6 +152,11 @@ class Masked:
         """A name that should hold no token, and does if somebody made a mistake."""
         return name if _is_plain(name) else hide_tokens(name, self.hide)
 
+    def hide_authority(self, authority: bytes) -> bytes:
+        """An authority without the password that a URL may have before its host."""
+        userinfo, at, host = authority.rpartition(b"@")
+        return self.hide(userinfo) + at + self.hide_name(host)
+
     def hide(self, secret: bytes) -> bytes:
         """The placeholder of a secret, which stands for it from now on."""
         # What is hidden already is not hidden twice: it would not come back whole.
@@ -196,6 +201,8 @@ class Masked:
         return placeholder if secret is None else secret
 
     def _hide_value(self, name: bytes, value: bytes) -> bytes:
+        if name == b"host":
+            return self.hide_authority(value)
         if name in _AUTHORIZATIONS:
             match = _SCHEME_AND_REST.fullmatch(value)
             assert match is not None
@@ -214,7 +221,12 @@ class Masked:
         hidden: list[bytes] = []
         for pair in pairs:
             name, equals, value = pair.partition(b"=")
-            hidden.append(self.hide_text(name) + equals + self.hide(value))
+            if equals:
+                hidden.append(self.hide_text(name) + equals + self.hide(value))
+            else:
+                # A value without a name (RFC 6265bis 5.6), behind a space.
+                value = pair.lstrip()
+                hidden.append(pair[: len(pair) - len(value)] + self.hide(value))
         return hidden
 
 

@@ -50,8 +50,11 @@ def hide_content(
     plain = _unpack(content, coding)
     if plain is None:
         return None
-    if is_strict and not _find(fields, b"content-type").startswith(_NO_TEXT):
+    is_binary = _find(fields, b"content-type").startswith(_NO_TEXT) and not _is_text(plain, is_cut)
+    if is_strict and not is_binary:
         hidden = _hide_named(masked, plain, fields, is_cut)
+    elif _holds_wide_token(masked, plain, is_cut):
+        hidden = None
     else:
         hidden = masked.hide_content(plain, is_cut=is_cut)
     if hidden is None or hidden == plain:
@@ -86,6 +89,14 @@ def _hide_named(masked: Masked, plain: bytes, fields: Fields, is_cut: bool) -> b
     if names_secret(plain):
         return None
     return masked.hide_content(masked.hide_text(plain), is_cut=is_cut)
+
+
+def _holds_wide_token(masked: Masked, plain: bytes, is_cut: bool) -> bool:
+    """Whether there is a token in letters of two bytes each (UTF-16), where none is found."""
+    if b"e\0y\0J" not in plain:
+        return False
+    narrow = plain.replace(b"\0", b"")
+    return masked.hide_content(narrow, is_cut=is_cut) != narrow
 
 
 def _is_text(plain: bytes, is_cut: bool) -> bool:

@@ -91,7 +91,7 @@ def build_request(head: RequestHead, masked: Masked, now: float) -> http.Request
         port=(named.port if named is not None else None) or head.peer.port,
         method=masked.hide_name(head.method),
         scheme=scheme,
-        authority=masked.hide_name(head.authority or b"") or authority,
+        authority=masked.hide_authority(head.authority or authority),
         path=path,
         http_version=b"HTTP/2.0" if head.version == HTTP_2 else head.version,
         headers=http.Headers(fields),
@@ -155,7 +155,7 @@ def hide_request(request: http.Request, masked: Masked) -> None:
     """Hide what somebody has written into a flow's request: a token of their own, say."""
     data = request.data
     data.method = masked.hide_name(data.method)
-    data.authority = masked.hide_name(data.authority)
+    data.authority = masked.hide_authority(data.authority)
     data.path = masked.hide_target(data.path)
     data.headers = http.Headers(masked.hide_fields(data.headers.fields))
 
@@ -196,7 +196,7 @@ def build_answer(head: AnswerHead, masked: Masked, now: float) -> http.Response:
     return make_response(
         http_version=b"HTTP/1.1",
         status_code=head.status,
-        reason=reason,
+        reason=masked.hide_name(reason),
         headers=http.Headers(fields),
         content=None,
         trailers=None,
@@ -254,7 +254,7 @@ def read_answer(
         length = None
     reason = sent.reason
     if (status, response.data.reason) != (shown.status, shown.reason):
-        reason = None if response.data.reason == shown.reason else _reason(response)
+        reason = None if response.data.reason == shown.reason else _reason(response, masked)
     fields = sent.fields
     if response.data.headers.fields != shown.fields:
         fields = read_fields(response, masked)
@@ -279,10 +279,11 @@ def read_fields(response: http.Response, masked: Masked) -> list[Field]:
     return fields
 
 
-def _reason(response: http.Response) -> bytes:
-    if _UNSENDABLE.search(response.data.reason.replace(b" ", b"")) is not None:
+def _reason(response: http.Response, masked: Masked) -> bytes:
+    reason = masked.reveal_text(response.data.reason)
+    if _UNSENDABLE.search(reason.replace(b" ", b"")) is not None:
         raise InternalError("an edited answer: its reason phrase")
-    return response.data.reason
+    return reason
 
 
 def answer_state(response: http.Response) -> AnswerState:

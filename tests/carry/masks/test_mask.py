@@ -109,10 +109,13 @@ def test_token_that_escapes_hide() -> None:
         pytest.param(b"X-API-Key", b"k e y", MASK.placeholder(b"k e y"), id="an API key"),
         pytest.param(
             b"Cookie",
-            b"jwt_token=%b; a=b=c;d; e=" % TOKEN,
-            b"jwt_token=%b; a=%b;d; e=" % (HIDDEN, MASK.placeholder(b"b=c")),
+            b"jwt_token=%b; a=b=c;; e=" % TOKEN,
+            b"jwt_token=%b; a=%b;; e=" % (HIDDEN, MASK.placeholder(b"b=c")),
             id="cookies",
         ),
+        pytest.param(b"Cookie", b"a=; abc", b"a=; " + ABC, id="a cookie without a name"),
+        pytest.param(b"Host", b"abc@h:80", ABC + b"@h:80", id="a password before the host"),
+        pytest.param(b"Host", b"h:80", b"h:80", id="a host"),
         pytest.param(
             b"Set-Cookie",
             b"a=b; Path=/; HttpOnly",

@@ -93,6 +93,9 @@ def hide(content: bytes, *fields: Field, is_strict: bool = True, is_cut: bool = 
             id="several parts",
         ),
         pytest.param(b"\x89PNG token \xff\0", [PNG], b"\x89PNG token \xff\0", id="a picture"),
+        pytest.param(
+            b'{"password":"abc"}', [PNG], b'{"password":"%b"}' % ABC, id="JSON as a picture"
+        ),
         pytest.param(b"\x89\xff\0", [], b"(nothing)", id="what is no text"),
     ],
 )
@@ -154,6 +157,11 @@ def test_too_many_parts(content: bytes, field: Field) -> None:
             b"\xff\0%b\0" % TOKEN, [PNG], b"\xff\0%b\0" % HIDDEN, id="a token in any bytes"
         ),
         pytest.param(b"\xff\0", [], b"\xff\0", id="any bytes"),
+        pytest.param(TOKEN.decode().encode("utf-16"), [], b"(nothing)", id="a token in UTF-16"),
+        pytest.param(
+            f"x{TOKEN.decode()}".encode("utf-16-be"), [], b"(nothing)", id="the other way round"
+        ),
+        pytest.param("eyJ".encode("utf-16"), [], "eyJ".encode("utf-16"), id="and no token"),
     ],
 )
 def test_elsewhere(content: bytes, fields: list[Field], expected: bytes) -> None:

@@ -159,6 +159,7 @@ def test_token_that_somebody_wrote_is_hidden() -> None:
         pytest.param(make_head(method=TOKEN), id="the method"),
         pytest.param(make_head(version=HTTP_2, authority=TOKEN, host=None), id="the authority"),
         pytest.param(make_head(b"http://%b/" % TOKEN), id="of the target"),
+        pytest.param(make_head(b"http://u:%b@h/" % TOKEN), id="before it"),
         pytest.param(make_head(b"/", (TOKEN, b"x")), id="a field's name"),
     ],
 )
@@ -203,6 +204,16 @@ def test_answer_of_unknown_length_shows_chunks() -> None:
     response, _, _ = show_answer(ANSWER._replace(length=CHUNKED))
     assert response.headers["Transfer-Encoding"] == "chunked"
     assert "Content-Length" not in show_answer(ANSWER._replace(length=None))[0].headers
+
+
+def test_reason_shows_no_token() -> None:
+    """Though an upstream puts one there; it is sent as it came, around an edit, too."""
+    sent = ANSWER._replace(reason=TOKEN)
+    response, shown, masked = show_answer(sent)
+    assert TOKEN not in response.data.reason
+    assert read_answer(response, sent, shown, masked) == sent
+    response.data.reason += b" indeed"
+    assert read_answer(response, sent, shown, masked).reason == TOKEN + b" indeed"
 
 
 def test_edited_answer_is_read() -> None:
