@@ -566,7 +566,7 @@ async def test_relayed_requests(load: Load) -> None:
     """What the relay has decided is not decided again."""
     addon = load(route_carrier="stock")
     flow = make_flow(b"/page")
-    addon.guard.stamp_relayed(flow, ("127.0.0.1", 9))
+    addon.guard.stamp_relayed(flow, ("127.0.0.1", 9), "desk.example")
     await _carry(addon, flow)
     assert flow.response is None
     assert flow.request.path == "/page"

@@ -42,7 +42,8 @@ def make_peer(
         sockname: Ours.
         is_tls: Whether it speaks TLS.
     """
-    address = _write_address(peername[0]) if peername else "0.0.0.0"
+    # A flow that somebody has made up has come from an address of no letters.
+    address = _write_address(peername[0]) if peername and peername[0] else "0.0.0.0"
     return Peer(address, b"https" if is_tls else b"http", sockname[1] if sockname else 0)
 
 

@@ -71,6 +71,7 @@ class Guard:
         """Those that wait for a certificate."""
         self._is_ending = False
         self._stamps: WeakKeyDictionary[http.HTTPFlow, ServerAddress | None] = WeakKeyDictionary()
+        self._own_names: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
         self._replays: WeakSet[http.HTTPFlow] = WeakSet()
         self._approved: WeakKeyDictionary[connection.Client, LRUCache[ServerAddress, bool]] = (
             WeakKeyDictionary()
@@ -85,9 +86,17 @@ class Guard:
         self._stamps[flow] = address
         self._approved.setdefault(flow.client_conn, LRUCache(_MAX_APPROVALS))[address] = True
 
-    def stamp_relayed(self, flow: http.HTTPFlow, address: ServerAddress) -> None:
-        """The relay has decided where this flow goes, and connects to it by itself."""
+    def stamp_relayed(self, flow: http.HTTPFlow, address: ServerAddress, own_name: str) -> None:
+        """The relay has decided where this flow goes, and connects to it by itself.
+
+        Args:
+            flow: The flow.
+            address: Where it goes.
+            own_name: What its client calls us. A URL that somebody rewrites names that, and so
+                no other destination: the relay decides again.
+        """
         self._stamps[flow] = address
+        self._own_names[flow] = own_name
 
     def admit_replay(self, flow: http.HTTPFlow) -> None:
         """A flow is sent again by a handler of ours: what was decided of it before is over."""
@@ -221,16 +230,19 @@ class Guard:
             return
         stamp = self._stamps.get(flow, ())
         is_answered = stamp is None and flow.response is not None
-        destination = (flow.request.data.host, flow.request.data.port)
+        host, port = flow.request.data.host, flow.request.data.port
+        is_sent_there = stamp == (host, port) or (stamp and host == self._own_names.get(flow))
         # An answer out of a recording (-S) goes to a client whose request has been decided.
         is_known = flow.is_replay != "request" or flow in self._replays
-        if is_known and (is_answered or stamp == destination):
+        if is_known and (is_answered or is_sent_there):
             return
         # An error at the start would end the process: a replay, and a message that mitmproxy has
         # refused already, are no faults of ours.
         is_fault = flow.is_replay is None and flow.error is None
         level = logging.ERROR if is_fault else logging.WARNING
-        logger.log(level, "undecided: the request was refused")
+        is_redirected = is_known and stamp
+        cause = "; its host or port was changed, which the decision alone says"
+        logger.log(level, "undecided: the request was refused%s", cause if is_redirected else "")
         flow.request.stream = False
         flow.response = build_response(respond_error(Undecided(), b"-"))
         self.stamp_answer(flow)

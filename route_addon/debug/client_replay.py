@@ -8,7 +8,7 @@ relay's like any other, decided anew, and its client is nobody.
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from mitmproxy import addonmanager, ctx, exceptions, hooks, http
 from mitmproxy.addons import clientplayback
@@ -18,14 +18,14 @@ from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server import ConnectionHandler
 
-from route_addon.carry.evidence import EVIDENCE
+from route_addon.carry.evidence import EVIDENCE, Evidence
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.flows import build_response, read_head
 from route_addon.carry.guard import Guard
 from route_addon.carry.masks.mask import Masked
 from route_addon.carry.relay import Relay
 from route_addon.carry.request_id import make_request_id
-from route_addon.carry.watched.flow import read_request
+from route_addon.carry.watched.flow import read_request, restore_host, show_request
 from route_addon.carry.watched.watch import Watch
 from route_addon.core.error_pages import respond_error
 from route_addon.core.errors import RouteError, Undecided
@@ -154,6 +154,7 @@ class ReplayHandler(ConnectionHandler):
     def _read_head(self, length: int) -> tuple[RequestHead, RouteError | None]:
         """The head to send, with its tokens, and why it cannot be sent."""
         request, masked = self._flow.request, Masked(self._replay.watch.mask)
+        self._restore_host()
         self._replay.renew(self._flow, masked)
         head = read_head(self._flow, make_request_id())._replace(length=length)
         # Nobody is there to speak through a WebSocket.
@@ -166,10 +167,22 @@ class ReplayHandler(ConnectionHandler):
             fields=[field for field in sent.fields if not _is_upgrade(field)]
         ), None
 
+    def _restore_host(self) -> None:
+        """A URL that was edited has the port in Host to which the request went."""
+        before: Any = self._flow._backup
+        if before:
+            shown = show_request(http.Request.from_state(before["request"]))
+            port = self._said.get("port") or shown.port
+            restore_host(self._flow.request, shown._replace(port=port))
+
+    @property
+    def _said(self) -> Evidence:
+        evidence = self._flow.metadata.get(EVIDENCE)
+        return evidence if isinstance(evidence, dict) else {}
+
     @property
     def _is_cut(self) -> bool:
-        evidence = self._flow.metadata.get(EVIDENCE)
-        said = evidence if isinstance(evidence, dict) else {}
+        said = self._said
         return bool(said.get("request_cut") or said.get("request_withheld"))
 
     async def _refuse(self, reason: str) -> None:

@@ -82,10 +82,25 @@ def test_answered(check: Check) -> None:
 def test_relayed(check: Check) -> None:
     """A flow of the relay passes, but mitmproxy connects nowhere for it."""
     guard, flow = Guard(), make_flow()
-    guard.stamp_relayed(flow, HERE)
+    guard.stamp_relayed(flow, HERE, "desk.example")
     check(guard, flow)
     assert flow.response is None
     assert _connect(guard, flow.client_conn, HERE).error
+
+
+def test_relayed_with_another_url(check: Check, caplog: pytest.LogCaptureFixture) -> None:
+    """A URL of our own name is no other destination; any other host is one, and it is said."""
+    guard, flow = Guard(), make_flow()
+    guard.stamp_relayed(flow, HERE, "desk.example")
+    flow.request.url = "http://desk.example/b"
+    check(guard, flow)
+    assert flow.response is None
+    flow.request.url = "http://elsewhere.example/b"
+    check(guard, flow)
+    assert flow.response is not None
+    assert caplog.messages[0].endswith(
+        "; its host or port was changed, which the decision alone says"
+    )
 
 
 def test_answered_by_another(check: Check) -> None:
@@ -102,7 +117,7 @@ def test_replayed(check: Check) -> None:
     guard, flow = Guard(), make_flow()
     flow.is_replay = "request"
     guard.admit_replay(flow)
-    guard.stamp_relayed(flow, HERE)
+    guard.stamp_relayed(flow, HERE, "desk.example")
     check(guard, flow)
     assert flow.response is None
 
@@ -110,7 +125,7 @@ def test_replayed(check: Check) -> None:
 def test_answered_by_a_recording(check: Check) -> None:
     """So does an answer out of a recording, to a request that has been decided."""
     guard, flow = Guard(), make_flow()
-    guard.stamp_relayed(flow, HERE)
+    guard.stamp_relayed(flow, HERE, "desk.example")
     response = answer(flow, 418)
     flow.is_replay = "response"
     check(guard, flow)
@@ -166,13 +181,13 @@ def _replayed_answer(guard: Guard, flow: http.HTTPFlow) -> None:
 def _replayed_once(guard: Guard, flow: http.HTTPFlow) -> None:
     flow.is_replay = "request"
     guard.admit_replay(flow)
-    guard.stamp_relayed(flow, HERE)
+    guard.stamp_relayed(flow, HERE, "desk.example")
     guard.end_replay(flow)
 
 
 def _replayed_by_an_old_decision(guard: Guard, flow: http.HTTPFlow) -> None:
     flow.is_replay = "request"
-    guard.stamp_relayed(flow, HERE)
+    guard.stamp_relayed(flow, HERE, "desk.example")
     guard.admit_replay(flow)
 
 
@@ -203,7 +218,9 @@ def test_refused(
     flow.request.stream = True
     check(guard, flow)
     _check_refused(guard, flow)
-    assert caplog.messages == ["undecided: the request was refused"]
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "undecided: the request was refused"
+    ]
 
 
 def test_refused_once(check: Check) -> None:

@@ -52,6 +52,8 @@ def _act(hook: str, flow: http.HTTPFlow) -> None:
         flow.request.headers["ABCAuthorization"] = os.environ["PROBE_TOKEN"]
     elif deed == "elsewhere":
         data.path = b"/API/elsewhere"
+    elif deed == "url":
+        flow.request.url = "http://desk.example/API/elsewhere"
     elif deed == "host":
         data.host, data.port = "127.0.0.1", 9
     elif deed == "delete":

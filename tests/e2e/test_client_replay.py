@@ -179,4 +179,15 @@ def test_button(installation: Mapping[str, object], fleet: Fleet) -> None:
             return flow is not None and flow.get("response", {}).get("status_code") == 418
 
         wait_until(is_answered, "the new answer is shown")
+        url = {"host": "desk.example", "port": pod.port, "path": "/filer/edited"}
+        web.call("PUT", f"/flows/{shown['id']}", {"request": url})
+        web.call("POST", f"/flows/{shown['id']}/replay")
+        wait_until(lambda: len(pod.requests) == 3, "what was edited is sent")
+        assert pod.requests[2].target == b"/filer/edited"
+        assert pod.requests[2].get(b"X-Forwarded-Host") == b"desk.example"
+        web.run("view.flows.create", "get", "http://desk.example/API/made-up")
+        made_up = web.find("/made-up")
+        assert made_up is not None
+        web.call("POST", f"/flows/{made_up['id']}/replay")
+        wait_until(lambda: len(fleet.pyos.requests) == 1, "what was made up is sent")
     assert "Traceback" not in router.log

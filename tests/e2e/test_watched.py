@@ -405,6 +405,13 @@ def test_edited_method_is_sent(watched: Watched, fleet: Fleet) -> None:
     assert fleet.alice["file_service"].request.method == b"GET"
 
 
+def test_edited_url_is_decided_again(watched: Watched, fleet: Fleet) -> None:
+    """Where it has the client's own name for us, as option map_remote may have it."""
+    assert ask_probe(watched, fleet, "request:url").startswith(b"HTTP/1.1 200 ")
+    request = fleet.pyos.request
+    assert (request.target, request.get(b"Host")) == (b"/API/elsewhere", b"desk.example")
+
+
 def test_edited_destination_is_refused(watched: Watched, fleet: Fleet) -> None:
     """Where a request goes is nobody's to say but the decision's."""
     assert ask_probe(watched, fleet, "request:host").startswith(b"HTTP/1.1 500 ")
@@ -1090,6 +1097,30 @@ def test_held_request_is_decided_again(mitmweb: tuple[Router, Web], fleet: Fleet
         web.call("POST", f"/flows/{identifier}/resume")
         assert client.read_answer().status == 401
     assert fleet.is_untouched
+
+
+def test_url_is_edited_as_mitmwebs_page_does(mitmweb: tuple[Router, Web], fleet: Fleet) -> None:
+    """It sends the port along where the request goes; the client's own page asks all the same.
+    What the person has noted stays."""
+    router, web = mitmweb
+    cookie = (b"Cookie", b"jwt_token=" + fleet.alice.token)
+    fields = (cookie, (b"Origin", b"http://desk.example"))
+    raw = build_request(b"/filer/held/u", *fields, method=b"POST", body=b"abc")
+    with begin(router, raw) as client:
+        identifier = web.wait_for_intercepted("/held/u")
+        shown = (web.find("/held/u") or {})["request"]
+        url = {name: shown[name] for name in ("scheme", "port")}
+        url |= {"host": shown["pretty_host"], "path": "/filer/edited"}
+        noted = {"comment": "look here", "marked": ":red_circle:"}
+        web.call("PUT", f"/flows/{identifier}", {"request": url, **noted})
+        web.call("POST", f"/flows/{identifier}/resume")
+        assert client.read_answer().status == 200
+    request = fleet.alice["file_service"].request
+    assert request.target == b"/filer/edited"
+    assert request.get(b"X-Forwarded-Host") == b"desk.example"
+    after = web.find("/filer/edited")
+    assert after is not None
+    assert (after["comment"], after["marked"]) == ("look here", "🔴")
 
 
 def test_secrets_stay_in_a_body_that_is_edited(mitmweb: tuple[Router, Web], fleet: Fleet) -> None:

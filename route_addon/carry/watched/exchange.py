@@ -65,8 +65,10 @@ from route_addon.carry.watched.flow import (
     read_request,
     record_decision,
     request_state,
+    restore_host,
     show_connection,
     show_destination,
+    show_request,
     shown_head,
 )
 from route_addon.carry.watched.flow_exchange import FlowExchange, Step
@@ -75,6 +77,7 @@ from route_addon.carry.watched.tunnel import WatchedTunnel
 from route_addon.carry.watched.websocket import WebSocketCopy
 from route_addon.carry.wire import Wire
 from route_addon.core.answers import BODILESS_STATUS, SWITCHING_PROTOCOLS
+from route_addon.core.authority import parse_authority
 from route_addon.core.errors import InternalError, RouteError, Undecided
 from route_addon.core.fields import field_values
 from route_addon.core.httpcache import Use
@@ -118,7 +121,7 @@ class WatchedExchange(FlowExchange):
         """The decision for a recording; None before there is one of the request as it is now."""
         self._is_from_cache = False
         self._own_answer: AnswerState | None = None
-        self._seen = request_state(self.flow.request)
+        self._seen = show_request(self.flow.request)
 
     # Deciding, and deciding again.
 
@@ -157,7 +160,9 @@ class WatchedExchange(FlowExchange):
         if isinstance(decision, Forward):
             flow.response = self._own_answer = None
             show_destination(flow, decision.server)
-            guard.stamp_relayed(flow, (decision.server.host, decision.server.port))
+            own = parse_authority(request_state(flow.request).named)
+            name = own.host.decode("ascii") if own is not None else ""
+            guard.stamp_relayed(flow, (decision.server.host, decision.server.port), name)
         else:
             flow.response = build_response(decision, self._sent.method)
             hide_answer(flow.response, self._masked)
@@ -165,8 +170,12 @@ class WatchedExchange(FlowExchange):
             guard.stamp_answer(flow)
         evidence = build_evidence(decision, self._now, self.forward)
         evidence |= {"edited": self._is_edited, "decision": self._decided}
-        keep_evidence(flow, evidence)
-        self._seen = request_state(flow.request)
+        if self._is_head_asked:
+            # Somebody may have written a comment of their own since.
+            amend_evidence(flow, **evidence)
+        else:
+            keep_evidence(flow, evidence)
+        self._seen = show_request(flow.request)
 
     async def _ask_head(self, decision: Forward | Respond) -> Step:
         self._is_head_asked = True
@@ -193,9 +202,15 @@ class WatchedExchange(FlowExchange):
             raise Undecided
         if flow.response is not None and answer_state(flow.response) != self._own_answer:
             return partial(self._take_answer, decision)
-        if self._shown.is_request_edited(flow.request) or request_state(flow.request) != self._seen:
+        if self._is_request_edited():
             return self._decide_again
         return partial(self._follow, decision)
+
+    def _is_request_edited(self) -> bool:
+        request, seen = self.flow.request, self._seen
+        if request_state(request) != seen.state:
+            restore_host(request, seen)
+        return request_state(request) != seen.state or self._shown.is_request_edited(request)
 
     def _decide_again(self) -> None:
         """Somebody has changed the request: nobody gets round the gate by that."""
@@ -247,7 +262,7 @@ class WatchedExchange(FlowExchange):
             # Another of the pool's servers than the first.
             show_destination(flow, server)
             amend_evidence(flow, **name_server(server))
-            self._seen = request_state(flow.request)
+            self._seen = show_request(flow.request)
         since = self.approach.opening_since if self.approach is not None else None
         show_connection(flow.server_conn, connection, since)
         super().use(connection, forward)

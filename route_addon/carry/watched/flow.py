@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mitmproxy import connection, http
 from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http import url
 
 from route_addon.carry.masks.mask import Masked
 from route_addon.carry.upstreams.connection import UpstreamConnection
@@ -45,6 +46,19 @@ class RequestState(NamedTuple):
     authority: bytes
     path: bytes
     fields: tuple[Field, ...]
+
+    @property
+    def named(self) -> bytes:
+        """What the client calls us, with its port if it says one."""
+        return self.authority or next(iter(field_values(self.fields, b"host")), b"")
+
+
+class ShownRequest(NamedTuple):
+    """A flow's request head as it was shown, before anybody could change it."""
+
+    state: RequestState
+    host: str
+    port: int
 
 
 class AnswerState(NamedTuple):
@@ -112,6 +126,34 @@ def request_state(request: http.Request) -> RequestState:
     """What a flow's request says now."""
     data = request.data
     return RequestState(data.method, data.authority, data.path, data.headers.fields)
+
+
+def show_request(request: http.Request) -> ShownRequest:
+    """What a flow's request says now, with its destination."""
+    return ShownRequest(request_state(request), request.data.host, request.data.port)
+
+
+def restore_host(request: http.Request, shown: ShownRequest) -> None:
+    """Take back what editing a URL has done to the name by which the client calls us.
+
+    User interfaces show a URL of that name and of the port where the request went; whoever edits
+    another part of it has both written into Host, and into the destination.
+
+    Args:
+        request: The flow's.
+        shown: What it said before.
+    """
+    data, named = request.data, shown.state.named
+    own = parse_authority(named)
+    if own is None or own.host != data.host.lower().encode("utf-8", "replace"):
+        return
+    written = url.hostport(request.scheme, data.host, data.port)
+    if data.port == shown.port:
+        if request.headers.get("Host") == written:
+            request.headers["Host"] = named.decode("latin-1")
+        if data.authority == written.encode():
+            data.authority = shown.state.authority
+    data.host, data.port = shown.host, shown.port
 
 
 def read_request(

@@ -21,6 +21,8 @@ from route_addon.carry.watched.flow import (
     read_own_answer,
     read_request,
     request_state,
+    restore_host,
+    show_request,
     shown_head,
 )
 from route_addon.core.errors import BadField, BadTarget, InternalError, RouteError
@@ -139,6 +141,39 @@ def test_head_is_not_changed_to_another_method(method: bytes) -> None:
     request, masked = show(head)
     request.data.method = b"HEAD" if method == b"GET" else b"GET"
     assert read_request(request, head, masked, 0).method == method
+
+
+@pytest.mark.parametrize("is_http2", [False, True])
+def test_url_that_somebody_edited(is_http2: bool) -> None:
+    """A user interface has the destination's port in it: it does not get into Host."""
+    name = b"Desk.example:8443"
+    head = make_head(host=(b"Host", name))
+    if is_http2:
+        head = make_head(version=HTTP_2, authority=name, host=None)
+    request, _ = show(head)
+    request.data.host, request.data.port = "10.0.0.1", 29783
+    shown = show_request(request)
+    request.host, request.port = "desk.example", 29783
+    assert request_state(request) != shown.state
+    restore_host(request, shown)
+    assert show_request(request) == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "named"),
+    [
+        ("desk.example", 8080, "desk.example:8080"),
+        ("elsewhere.example", 29783, "elsewhere.example:29783"),
+    ],
+)
+def test_host_that_somebody_edited(host: str, port: int, named: str) -> None:
+    """What was meant is left."""
+    request, _ = show(make_head(host=(b"Host", b"desk.example")))
+    request.data.host, request.data.port = "10.0.0.1", 29783
+    shown = show_request(request)
+    request.host, request.port = host, port
+    restore_host(request, shown)
+    assert request.headers["Host"] == named
 
 
 def test_token_that_somebody_wrote_is_hidden() -> None:
