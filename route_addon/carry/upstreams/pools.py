@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Coroutine, Mapping
@@ -93,6 +94,9 @@ class Pools:
             resume: Called once when that has changed. It must not raise.
         """
         self._waiting[attempts] = attempts.pool, resume
+        # Whatever became of the last tick: there is one as long as somebody waits for it.
+        self.deadline = min(self.deadline, self.time() + TICK_S)
+        self._deadlines.add(self)
 
     def finish(self, attempts: Attempts) -> None:
         """A request has left its server, or waits no longer."""
@@ -112,14 +116,23 @@ class Pools:
         except Exception as fault:
             logger.error("upstream %s failed: %s", pool.spec.name, describe_fault(fault))
             for waiter in [one for one, (other, _) in self._waiting.items() if other is pool]:
-                waiter.turn_away(InternalError())
-                self._waiting.pop(waiter)[1]()
+                # Perhaps it is this that fails.
+                with contextlib.suppress(Exception):
+                    waiter.turn_away(InternalError())
+                self._resume(waiter)
 
     def _serve(self, pool: Pool, now: float) -> None:
         for waiter in pool.serve(now):
-            _, resume = self._waiting.pop(waiter, (None, None))
+            self._resume(waiter)
+
+    def _resume(self, waiter: Waiter) -> None:
+        """Its waiting is over. A fault of one that waited is none of the others'."""
+        _, resume = self._waiting.pop(waiter, (None, None))
+        try:
             if resume is not None:
                 resume()
+        except Exception as fault:
+            logger.error("who waited for an upstream failed: %s", describe_fault(fault))
 
     async def resolve(self, pool: Pool) -> None:
         """Wait until a pool's names have been asked for, if no server of it is known yet."""
@@ -133,15 +146,20 @@ class Pools:
     # From time to time.
 
     def expire(self, now: float) -> None:
-        """A tick."""
+        """A tick. A fault in one pool's is none of the others', and no reason to tick no more."""
         self.deadline = now + TICK_S
-        for pool in self._pools.values():
+        for pool in list(self._pools.values()):
             self._guard(pool, now)
-        for pool in self._pools.values():
-            self._ask_names(pool, now)
-            self._probe(pool, now)
-            for server, state in pool.take_changes():
-                logger.warning("upstream %s: server %s is %s", pool.spec.name, server, state)
+            try:
+                self._look_after(pool, now)
+            except Exception as fault:
+                logger.error("upstream %s failed: %s", pool.spec.name, describe_fault(fault))
+
+    def _look_after(self, pool: Pool, now: float) -> None:
+        self._ask_names(pool, now)
+        self._probe(pool, now)
+        for server, state in pool.take_changes():
+            logger.warning("upstream %s: server %s is %s", pool.spec.name, server, state)
 
     def _ask_names(self, pool: Pool, now: float) -> None:
         for server in pool.take_names(now):
