@@ -17,6 +17,7 @@ from route_addon.compose import build_service
 from route_addon.config.workers import ALONE, Worker
 from route_addon.options import BadOption
 from route_addon.serve.arguments import Arguments
+from route_addon.serve.standard_error import StandardError
 from route_addon.start import refuse_start
 
 _QUIET = ("mitmproxy.proxy.server", "mitmproxy.proxy.mode_servers", "asyncio", "hpack")
@@ -127,13 +128,13 @@ def _stamp(second: int) -> str:
 
 
 def log_to_stderr() -> None:
-    """Log to stderr, one line for each record; that nobody reads it ends nothing."""
+    """Log to stderr, one line for each record; that nobody reads it ends and stops nothing."""
     logging.raiseExceptions = False
     # What no line shows is not looked up: each refusal is a line.
     logging.logThreads = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     logging._srcfile = None
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(StandardError(sys.stderr.fileno() if sys.stderr else 2))
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

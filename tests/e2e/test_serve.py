@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import (
+    Client,
     Command,
     Fleet,
     Http2Client,
@@ -22,9 +24,12 @@ from tests.e2e.harness import (
     check_secrets,
     wait_until,
 )
+from tests.e2e.ports import free_port
 
 HEALTHZ = build_request(b"/healthz")
 TRIES = 3
+REFUSALS = 2000
+"""More lines than there is room for in a pipe."""
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +152,30 @@ def test_a_start_that_is_refused(key_options: Mapping[str, str]) -> None:
     sentence = "route_addon: cannot listen at 192.0.2.1:1: Cannot assign requested address; name "
     assert ended.stderr.startswith(sentence)
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_log_that_nobody_reads(
+    installation: Mapping[str, object],
+) -> None:
+    """Whoever is refused fills it, and nobody waits for that."""
+    port = free_port()
+    command = ServeCommand({**installation, "route_workers": 1}, port=port)
+    process = command.start(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: _answers(port), "it answers")
+        with Client(("127.0.0.1", port)) as client:
+            for _ in range(REFUSALS // 100):
+                client.send(build_request(b"/filer") * 100)
+                assert {client.read_answer().status for _ in range(100)} == {401}
+        assert _answers(port)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with Client(("127.0.0.1", port)) as client:
+            return client.ask(HEALTHZ).status == 200
+    except ConnectionRefusedError:
+        return False
