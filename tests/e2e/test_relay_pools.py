@@ -305,6 +305,45 @@ def test_statuses_that_go_on(start: Start, servers: list[Backend], tmp_path: Pat
     assert {get(router, b"/team").status for _ in range(4)} == {200, 502}
 
 
+def test_least_conn(start: Start, servers: list[Backend], tmp_path: Path) -> None:
+    """Whoever is busy gets no more, as long as another is not; once it is free it has its share."""
+    gate = Gate()
+    servers[0].play(gate)
+    router = start(route_config=_team(tmp_path, servers[:2], 'method = "least_conn"'))
+    with router.connect() as client:
+        client.send(build_request(b"/team"))
+        wait_until(lambda: gate.inside == 1, "the first is busy")
+        assert names(router, 5, b"/team") == ["b"] * 5
+        gate.is_open.set()
+        assert client.read_answer().status == 200
+    assert set(names(router, 4, b"/team")) == {"ok", "b"}
+
+
+def test_tries(start: Start, servers: list[Backend], tmp_path: Path) -> None:
+    """A request comes to so many servers and no more, though another would have answered."""
+    for server in servers[:2]:
+        server.play(_reset)
+    lines = ("tries = 2", 'next_upstream = ["error"]')
+    router = start(route_config=_team(tmp_path, servers, *lines, parameters=";max_fails=0"))
+    assert get(router, b"/team").status == 502
+    assert [len(server.requests) for server in servers] == [1, 1, 0]
+
+
+def test_the_time_for_tries(start: Start, servers: list[Backend], tmp_path: Path) -> None:
+    """None begins when it is over: who has waited that long is told."""
+
+    def reset_late(wire: Wire, request: Request) -> None:
+        time.sleep(0.5)
+        wire.reset()
+
+    servers[0].play(reset_late)
+    line = 'next_upstream_timeout = "200ms"'
+    router = start(route_config=_team(tmp_path, servers[:2], line, parameters=";max_fails=0"))
+    assert get(router, b"/team").status == 502
+    assert len(servers[0].requests) == 1
+    assert servers[1].is_untouched
+
+
 def test_half_an_answer_is_not_tried_again(start: Start, servers: list[Backend]) -> None:
     """The client has seen its head."""
 
