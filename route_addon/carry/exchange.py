@@ -366,6 +366,8 @@ class Exchange:
         """Answer from the store."""
         forward, caching, part = self.forward, self._caching, found.part
         assert forward is not None and caching is not None
+        # No server is needed any more, and others may wait for it.
+        self._close_approach()
         if found.refresh is not None:
             self._refresh(forward, caching, found.refresh)
         fields = answer_fields(part.status, part.fields, forward)
@@ -492,18 +494,22 @@ class Exchange:
 
     def _drop(self) -> None:
         """Let go of all that the request had but its client."""
-        approach, caching, content = self.approach, self._caching, self._content
+        caching, content = self._caching, self._content
         if self.connection is not None:
             self._abandon_connection()
-        if approach is not None:
-            self.approach = None
-            approach.close()
+        self._close_approach()
         if caching is not None:
             self._caching = None
             caching.close()
         if content is not None:
             self._content, self._received_bytes = None, content.received_bytes
             content.close()
+
+    def _close_approach(self) -> None:
+        approach = self.approach
+        if approach is not None:
+            self.approach = None
+            approach.close()
 
     def _abandon_connection(self) -> None:
         connection, self.connection = self.connection, None

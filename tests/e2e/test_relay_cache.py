@@ -351,6 +351,26 @@ def test_what_is_sent_is_still_held(router: Router, fleet: Fleet, path: bytes) -
     wait_until(lambda: _inside(router, "len(cache.store._lent)") == [0], "it has been sent")
 
 
+def test_who_sends_from_the_store_holds_no_server(
+    router: Router, fleet: Fleet, path: bytes
+) -> None:
+    """A server that has said that an answer holds is free at once, whoever takes it slowly."""
+    body = bytes(range(251)) * 4000
+    fleet.website.play(say(TAG, body=body))
+    router.ask(build_request(path))
+    fleet.website.play(say(TAG, status=b"304 Not Modified", body=b""))
+    set_website = "ctx.options.update(route_website=%r)"
+    assert router.run_inside(set_website % f"{fleet.website.url};max_conns=1") == ""
+    try:
+        with router.connect() as client:
+            client.send(build_request(path) * 20)
+            wait_until(lambda: _inside(router, "len(cache.store._lent)") == [1], "it is being sent")
+            assert router.ask(build_request(path)).body == body
+            assert [client.read_answer().body for _ in range(20)] == [body] * 20
+    finally:
+        router.run_inside(set_website % fleet.website.url)
+
+
 def test_other_locations_are_not_kept(router: Router, fleet: Fleet) -> None:
     """pyos, unless somebody names it, and pods whatever anybody names."""
     for backend, target, fields in (
