@@ -25,7 +25,6 @@ class Authority(NamedTuple):
     """``host`` or ``host:port``, as for a Host field."""
 
 
-@lru_cache(maxsize=1024)
 def parse_authority(text: bytes) -> Authority | None:
     """Parse ``host[:port]``.
 
@@ -35,7 +34,11 @@ def parse_authority(text: bytes) -> Authority | None:
     Returns:
         The authority, or None when the text is not one.
     """
-    match = _AUTHORITY.fullmatch(text) if len(text) <= _MAX_BYTES else None
+    return _parse_remembered(text) if len(text) <= _MAX_BYTES else None
+
+
+def _parse(text: bytes) -> Authority | None:
+    match = _AUTHORITY.fullmatch(text)
     if match is None:
         return None
     name, ipv6, port_text = match.groups()
@@ -49,6 +52,9 @@ def parse_authority(text: bytes) -> Authority | None:
         return None
     host = name.lower()
     return Authority(host, port, host if port is None else b"%s:%d" % (host, port))
+
+
+_parse_remembered = lru_cache(maxsize=1024)(_parse)
 
 
 def same_authority(scheme: bytes, one: Authority, other: Authority) -> bool:

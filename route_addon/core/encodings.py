@@ -38,6 +38,8 @@ _OF_PLAIN_CONTENT: Final = frozenset(
     }
 )
 _NO_TRANSFORM = re.compile(rb"(?:^|[,\s])no-transform(?:$|[,\s])", re.IGNORECASE)
+_REMEMBERED_BYTES: Final = 256
+"""A longer Accept-Encoding is worked out each time, so that memory stays small."""
 _WEIGHT = re.compile(rb"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 """RFC 9110 12.4.2."""
 
@@ -103,7 +105,6 @@ def encode_head(
     return Encoded(coding, _with_vary(sent))
 
 
-@lru_cache(maxsize=1024)
 def negotiate(codings: tuple[str, ...], accepted: bytes) -> str | None:
     """The coding that a client likes best (RFC 9110 12.5.3).
 
@@ -115,6 +116,12 @@ def negotiate(codings: tuple[str, ...], accepted: bytes) -> str | None:
     Returns:
         None for the content as it is.
     """
+    if len(accepted) <= _REMEMBERED_BYTES:
+        return _negotiate_remembered(codings, accepted)
+    return _negotiate(codings, accepted)
+
+
+def _negotiate(codings: tuple[str, ...], accepted: bytes) -> str | None:
     weights: dict[bytes, float] = {}
     for item in accepted.split(b","):
         name, *parameters = (part.strip(b" \t").lower() for part in item.split(b";"))
@@ -129,6 +136,9 @@ def negotiate(codings: tuple[str, ...], accepted: bytes) -> str | None:
         if own > weight or (best is None and own == weight > 0):
             best, weight = coding, own
     return best
+
+
+_negotiate_remembered = lru_cache(maxsize=1024)(_negotiate)
 
 
 def _is_compressible(fields: Fields) -> bool:

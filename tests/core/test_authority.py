@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from route_addon.core.authority import Authority, parse_authority, same_authority
+from route_addon.core.authority import Authority, _parse_remembered, parse_authority, same_authority
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,13 @@ def test_parse(text: bytes, host: bytes, port: int | None, normalised: bytes) ->
 def test_never_accepts(text: bytes) -> None:
     """What one reader might take for another host is no authority."""
     assert parse_authority(text) is None
+
+
+def test_long_ones_are_not_remembered() -> None:
+    """A client cannot fill our memory with them."""
+    _parse_remembered.cache_clear()
+    assert parse_authority(b"a" * 301) is None
+    assert _parse_remembered.cache_info().currsize == 0
 
 
 @given(st.binary(max_size=40) | st.from_regex(rb"[a-zA-Z0-9.:\[\]-]{0,20}", fullmatch=True))

@@ -12,6 +12,7 @@ from route_addon.core.encodings import (
     TYPES,
     Encoded,
     EncodingPolicy,
+    _negotiate_remembered,
     encode_head,
     negotiate,
 )
@@ -182,6 +183,14 @@ def test_ours_comes_first_among_equals() -> None:
     """In the order of the option."""
     assert negotiate(("zstd", "gzip"), b"gzip, zstd") == "zstd"
     assert negotiate(("gzip",), b"zstd, br") is None
+
+
+def test_long_ones_are_not_remembered() -> None:
+    """A client cannot fill our memory with them, and is understood all the same."""
+    _negotiate_remembered.cache_clear()
+    accepted = b"x" * 300 + b", gzip"
+    assert negotiate(CODINGS, accepted) == "gzip"
+    assert _negotiate_remembered.cache_info().currsize == 0
 
 
 @given(st.binary(max_size=80))

@@ -64,7 +64,9 @@ class Fills:
 
     def __init__(self) -> None:
         self._fills: dict[CacheKey, Fill] = {}
-        self._unstored: OrderedDict[CacheKey, float] = OrderedDict()
+        self._unstored: OrderedDict[int, float] = OrderedDict()
+        """Until when, by the hash of the key: a key may hold 32 KiB of fields, as a client likes.
+        Where two are the same, one does without waiting."""
 
     def lead(self, key: CacheKey, now: float) -> Fill | None:
         """Ask the upstream in the name of all who want the same.
@@ -73,7 +75,7 @@ class Fills:
             None when somebody does already, or when nobody shall wait since the answer was not
             stored the last time.
         """
-        until = self._unstored.get(key)
+        until = self._unstored.get(hash(key))
         if key in self._fills or (until is not None and now < until):
             return None
         fill = self._fills[key] = Fill(self, key)
@@ -92,9 +94,9 @@ class Fills:
         if self._fills.get(key) is not fill:
             return False
         del self._fills[key]
-        self._unstored.pop(key, None)
+        self._unstored.pop(hash(key), None)
         if not is_storable:
-            self._unstored[key] = now + UNSTORED_S
+            self._unstored[hash(key)] = now + UNSTORED_S
             if len(self._unstored) > MAX_UNSTORED:
                 self._unstored.popitem(last=False)
         return True

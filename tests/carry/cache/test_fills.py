@@ -1,5 +1,7 @@
 """Concurrent misses on one key become one request."""
 
+import tracemalloc
+
 from route_addon.carry.cache.fills import MAX_UNSTORED, UNSTORED_S, Fills
 from tests.core.caching import make_request
 
@@ -81,3 +83,19 @@ def test_what_is_remembered_has_a_bound() -> None:
         fill.end(0, is_storable=False)
     assert fills.lead(KEY._replace(target=b"/0"), 1) is not None
     assert fills.lead(KEY._replace(target=b"/1"), 1) is None
+
+
+def test_what_is_remembered_of_them_is_small() -> None:
+    """Not the key: what a client sends in it is as long as it likes."""
+    fills = Fills()
+    tracemalloc.start()
+    try:
+        for number in range(1024):
+            value = b"%08d" % number * 2048
+            fill = fills.lead(make_request(b"/a", (b"x-a", value)).key, 0)
+            assert fill is not None
+            fill.end(0, is_storable=False)
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 2**20
