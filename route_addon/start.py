@@ -107,6 +107,10 @@ def check_host_options() -> None:
     options = ctx.options
     if options.proxy_debug:
         raise BadOption("proxy_debug", "true", "would log tokens; leave it out")
+    strategy = getattr(options, "connection_strategy", "lazy")
+    if options.server and strategy != "lazy":
+        fault = "would connect before anything is decided, and be refused; leave it out"
+        raise BadOption("connection_strategy", strategy, fault)
     modes = options.mode if is_set("mode") else []
     for mode in modes:
         if not mode.startswith("reverse:http"):

@@ -248,6 +248,11 @@ def test_modes(host: Any, mode: str) -> None:
     ("changes", "sentence"),
     [
         ({"proxy_debug": True}, "proxy_debug=true: would log tokens; leave it out"),
+        (
+            {"connection_strategy": "eager"},
+            "connection_strategy=eager: would connect before anything is decided, and be refused; "
+            "leave it out",
+        ),
         *(
             (
                 {"mode": ["reverse:http://x@90", mode]},

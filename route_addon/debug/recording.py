@@ -15,6 +15,7 @@ from mitmproxy.io import compat, tnetstring
 
 from route_addon.carry.evidence import EVIDENCE
 from route_addon.core.recorded import BadRecord, Recorded
+from route_addon.core.wording import printable
 
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
 """Nobody waits for whoever might write to a pipe."""
@@ -112,7 +113,8 @@ def _read_flow(path: str | Path, file: BinaryIO, size: int) -> http.HTTPFlow:
         read = flow.Flow.from_state(compat.migrate_flow(dict(state)))
     except Exception as fault:
         # Whatever a made-up flow runs into in mitmproxy: its text may be as long as the flow.
-        reason = str(fault)[:100] if type(fault) is ValueError else type(fault).__name__
+        kind = type(fault)
+        reason = printable(str(fault), 100) if kind is ValueError else kind.__name__
         raise BadRecording(path, offset, f"is no flow that can be read ({reason})") from None
     if not isinstance(read, http.HTTPFlow):
         raise BadRecording(path, offset, f"is a {read.type} flow; the router carries HTTP alone")

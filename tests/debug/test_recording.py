@@ -113,6 +113,15 @@ def test_no_flow(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert len(str(caught.value)) < 400
 
 
+def test_nothing_is_said_to_the_terminal(tmp_path: Path) -> None:
+    """What a file says of itself is told without the control characters in it."""
+    path = _write(tmp_path, tnetstring.dumps(_state(type="\x1b]0;owned\x07")))
+    with pytest.raises(BadRecording) as caught:
+        list(read_recording(path))
+    assert r"\x1b]0;owned\x07" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 def test_version(tmp_path: Path) -> None:
     """Of a version that is to come it is said so."""
     path = _write(tmp_path, tnetstring.dumps(_state(version=10**6)))

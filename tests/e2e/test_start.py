@@ -371,6 +371,7 @@ def test_mitmweb(fleet: Fleet, installation: Mapping[str, object]) -> None:
             ({"route_signing_key": ""}, "not set"),
             ({"route_config": "/nowhere/route.toml"}, "cannot be read"),
             ({"proxy_debug": True}, "leave it out"),
+            ({"connection_strategy": "eager"}, "leave it out"),
             ({"mode": ["regular"]}, "own mode"),
         ):
             old = {name: web.options()[name] for name in change}
