@@ -116,10 +116,11 @@ class Pools:
         except Exception as fault:
             logger.error("upstream %s failed: %s", pool.spec.name, describe_fault(fault))
             for waiter in [one for one, (other, _) in self._waiting.items() if other is pool]:
-                # Perhaps it is this that fails.
+                # Perhaps it is one of these that fails.
                 with contextlib.suppress(Exception):
                     waiter.turn_away(InternalError())
-                self._resume(waiter)
+                with contextlib.suppress(Exception):
+                    self._waiting.pop(waiter)[1]()
 
     def _serve(self, pool: Pool, now: float) -> None:
         for waiter in pool.serve(now):
