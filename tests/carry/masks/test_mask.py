@@ -145,7 +145,8 @@ def test_names_hide_tokens_too() -> None:
     """Of fields, should somebody mistake one for the other."""
     masked = Masked(MASK)
     hidden = masked.hide_fields([(TOKEN, b"x")])
-    assert hidden == [(HIDDEN, b"x")]
+    # By chance its letters may spell the name of a secret, and then the value is hidden, too.
+    assert hidden[0][0] == HIDDEN
     assert masked.reveal_fields(hidden) == [(TOKEN, b"x")]
 
 
