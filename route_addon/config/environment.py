@@ -31,9 +31,9 @@ def default_values(environment: Mapping[str, str]) -> dict[str, Value]:
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    for name in environment:
+    for name, value in environment.items():
         is_meant = name.startswith("ROUTE_") and not _SERVICE_LINK.fullmatch(name)
-        if is_meant and name not in _NAMES:
+        if value and is_meant and name not in _NAMES:
             near = get_close_matches(name, _NAMES, 1) or ["ROUTE_CONFIG"]
             raise BadOption(name, "", f"is no option; did you mean {near[0]}? Else unset it")
 

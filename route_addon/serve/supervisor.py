@@ -329,5 +329,7 @@ def _flush() -> None:
 
 def _describe(code: int) -> str:
     if code < 0:
-        return f"by {signal.Signals(-code).name}"
+        # Nobody else sends it unasked.
+        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return f"by {signal.Signals(-code).name}{hint}"
     return f"with status {code}"

@@ -177,6 +177,7 @@ def test_a_name_that_no_option_has(name: str, near: str) -> None:
         default_values({name: "10.0.0.0/8"})
     assert str(refused.value).startswith(f"{name}: is no option; did you mean ")
     assert near == "ROUTE_CONFIG" or near in str(refused.value)
+    assert default_values({name: ""}) == DEFAULTS
 
 
 @pytest.mark.parametrize(
