@@ -60,7 +60,7 @@ from route_addon.core.errors import (
 )
 from route_addon.core.fields import Spellings
 from route_addon.core.framing import UNTIL_END, content_length, request_length
-from route_addon.core.messages import HTTP_10, HTTP_11, Field, Fields
+from route_addon.core.messages import HTTP_10, HTTP_11, Field
 from route_addon.core.sender import RequestFields
 
 REQUEST_LIMITS: Final = HeadLimits()
@@ -94,8 +94,8 @@ class RawAnswer(NamedTuple):
     """100-599. After 1xx another head follows, except after 101."""
     reason: bytes
     """The reason phrase, often empty."""
-    fields: Fields
-    """Names as received, values without the whitespace around them."""
+    fields: tuple[Field, ...]
+    """Names as received, values without the whitespace around them. Other answers share them."""
     length: int
     """The length in bytes of the content that follows, 0 for none, ``CHUNKED`` or ``UNTIL_END``."""
     content_length: int | None
@@ -370,7 +370,7 @@ def _parse_answer(head: bytes, *, is_to_head: bool = False) -> RawAnswer | None:
     # Two Connection lines may say together what none of them says.
     is_plain = None not in plain and len(options) < 2
     sent = PlainFields(fields, b"\r\n".join(filter(None, plain))) if is_plain else None
-    return RawAnswer(version, status, reason, list(fields), length, declared, keep_alive, sent)
+    return RawAnswer(version, status, reason, fields, length, declared, keep_alive, sent)
 
 
 def _read_framing(

@@ -444,43 +444,43 @@ def test_nothing_is_nothing() -> None:
 ANSWERS = {
     "plain": (
         answer_with(b"Content-Length: 5", b"A: b"),
-        RawAnswer(HTTP_11, 200, b"OK", [(b"Content-Length", b"5"), (b"A", b"b")], 5, 5, True),
+        RawAnswer(HTTP_11, 200, b"OK", ((b"Content-Length", b"5"), (b"A", b"b")), 5, 5, True),
     ),
     "no reason phrase": (
         answer_with(b"Content-Length: 0", status=b"200 "),
-        RawAnswer(HTTP_11, 200, b"", [(b"Content-Length", b"0")], 0, 0, True),
+        RawAnswer(HTTP_11, 200, b"", ((b"Content-Length", b"0"),), 0, 0, True),
     ),
     "no space behind the status code": (
         answer_with(b"Content-Length: 0", status=b"200"),
-        RawAnswer(HTTP_11, 200, b"", [(b"Content-Length", b"0")], 0, 0, True),
+        RawAnswer(HTTP_11, 200, b"", ((b"Content-Length", b"0"),), 0, 0, True),
     ),
     "reason phrase of several words": (
         answer_with(b"Content-Length: 0", status=b"404 Not \t F\xf6und"),
-        RawAnswer(HTTP_11, 404, b"Not \t F\xf6und", [(b"Content-Length", b"0")], 0, 0, True),
+        RawAnswer(HTTP_11, 404, b"Not \t F\xf6und", ((b"Content-Length", b"0"),), 0, 0, True),
     ),
     "lowest status": (
         answer_with(status=b"100 Continue"),
-        RawAnswer(HTTP_11, 100, b"Continue", [], 0, None, True),
+        RawAnswer(HTTP_11, 100, b"Continue", (), 0, None, True),
     ),
     "highest status": (
         answer_with(b"Content-Length: 0", status=b"599 x"),
-        RawAnswer(HTTP_11, 599, b"x", [(b"Content-Length", b"0")], 0, 0, True),
+        RawAnswer(HTTP_11, 599, b"x", ((b"Content-Length", b"0"),), 0, 0, True),
     ),
     "until the end": (
         answer_with(),
-        RawAnswer(HTTP_11, 200, b"OK", [], UNTIL_END, None, False),
+        RawAnswer(HTTP_11, 200, b"OK", (), UNTIL_END, None, False),
     ),
     "HTTP/1.0 until the end, in spite of keep-alive": (
         answer_with(b"Connection: keep-alive", version=b"HTTP/1.0"),
-        RawAnswer(HTTP_10, 200, b"OK", [(b"Connection", b"keep-alive")], UNTIL_END, None, False),
+        RawAnswer(HTTP_10, 200, b"OK", ((b"Connection", b"keep-alive"),), UNTIL_END, None, False),
     ),
     "padded value": (
         answer_with(b"Content-Length: 5 \t"),
-        RawAnswer(HTTP_11, 200, b"OK", [(b"Content-Length", b"5")], 5, 5, True),
+        RawAnswer(HTTP_11, 200, b"OK", ((b"Content-Length", b"5"),), 5, 5, True),
     ),
     "an Expect is nothing to us": (
         answer_with(b"Expect: x", b"Content-Length: 0"),
-        RawAnswer(HTTP_11, 200, b"OK", [(b"Expect", b"x"), (b"Content-Length", b"0")], 0, 0, True),
+        RawAnswer(HTTP_11, 200, b"OK", ((b"Expect", b"x"), (b"Content-Length", b"0")), 0, 0, True),
     ),
 }
 

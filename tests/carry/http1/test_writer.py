@@ -140,7 +140,7 @@ def test_answer_is_read_as_it_was_written(
     assert taken is not None
     answer, rest = taken
     assert (answer.status, answer.length) == (status, length)
-    assert answer.fields[: len(fields)] == fields
+    assert list(answer.fields[: len(fields)]) == fields
     assert rest == b""
 
 
