@@ -4,6 +4,7 @@ from typing import Protocol
 
 from mitmproxy import connection
 
+from route_addon.carry.splice import Sink
 from route_addon.carry.tunnel import TunnelMaker
 from route_addon.carry.upstreams.connection import UpstreamConnection
 from route_addon.core.messages import Fields
@@ -68,6 +69,10 @@ class ClientStream(Protocol):
         """
 
     @property
+    def sink(self) -> Sink | None:
+        """Where content of a known length goes as it is; None where it is framed."""
+
+    @property
     def client(self) -> connection.Client:
         """The connection as mitmproxy describes it, for who watches."""
 
@@ -113,6 +118,11 @@ class Nobody:
     ) -> None:
         """A handshake is never answered from the store."""
         raise AssertionError("a tunnel for nobody")
+
+    @property
+    def sink(self) -> Sink | None:
+        """There is none."""
+        return None
 
     @property
     def client(self) -> connection.Client:

@@ -352,6 +352,8 @@ class Exchange:
         else:
             sent = answer_fields(status, sent, forward)
         self._send_answer(status, answer.reason, sent, length, pieces, is_end)
+        if not is_end:
+            self._splice_rest()
 
     def _encode(
         self, coding: str, pieces: list[bytes], is_end: bool
@@ -417,6 +419,21 @@ class Exchange:
         if self._caching is not None:
             self._caching.receive_content(pieces, is_end)
         self._send_more(pieces, is_end)
+        if not is_end:
+            self._splice_rest()
+
+    def _splice_rest(self) -> None:
+        """Let the kernel move what is left of the answer, where nobody here has to see it."""
+        connection = self.connection
+        if connection is not None and self._encoder is None and self._caching is None:
+            sink = self._stream.sink
+            if sink is not None:
+                connection.splice_to(sink)
+
+    def skip_answer_content(self, size: int) -> None:
+        """So much of the answer was sent past this."""
+        if self._account is not None:
+            self._account.sent_bytes += size
 
     def _send_more(self, pieces: list[bytes], is_end: bool) -> None:
         if self._account is not None:
@@ -445,6 +462,7 @@ class Exchange:
         self._is_client_slow = False
         if self.connection is not None:
             self.connection.resume_reading()
+            self._splice_rest()
         else:
             self._play()
 

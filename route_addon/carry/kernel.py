@@ -6,6 +6,7 @@ One that is gone holds nothing, and to say something about it to the kernel is n
 import asyncio
 import contextlib
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -52,6 +53,22 @@ def keep_alive(transport: asyncio.Transport) -> None:
 def reset_at_close(transport: asyncio.Transport) -> None:
     """Let the peer see that closing is no orderly end."""
     _set(transport, socket.SOL_SOCKET, "SO_LINGER", _NO_LINGER)
+
+
+def lend_socket(transport: asyncio.Transport) -> int | None:
+    """A descriptor to use past a transport that has sent all it was given; to be closed.
+
+    Returns:
+        None where nobody may: it has something to send, or encrypts.
+
+    Raises:
+        OSError: No descriptor is left.
+    """
+    has_more = transport.is_closing() or transport.get_write_buffer_size()
+    if has_more or transport.get_extra_info("sslcontext") is not None:
+        return None
+    # One of its own: the transport may be closed meanwhile, and its number be another's.
+    return os.dup(transport.get_extra_info("socket").fileno())
 
 
 def _find_socket(transport: asyncio.Transport) -> socket.socket | None:

@@ -14,7 +14,7 @@ from mitmproxy import connection
 from OpenSSL import SSL
 
 from route_addon.carry.faults import describe_fault
-from route_addon.carry.kernel import count_unread, count_unsent, reset_at_close
+from route_addon.carry.kernel import count_unread, count_unsent, lend_socket, reset_at_close
 from route_addon.carry.reading import BoundedProtocol, hold_little, hold_more
 
 logger = logging.getLogger(__name__)
@@ -122,6 +122,10 @@ class Wire(BoundedProtocol):
     def has_unread(self) -> bool:
         """Whether the client has sent what nobody has read yet."""
         return count_unread(self._transport) > 0
+
+    def lend_socket(self) -> int | None:
+        """A descriptor to write to past the transport (see ``kernel``); to be closed."""
+        return lend_socket(self._transport)
 
     def write(self, data: bytes) -> None:
         """Send bytes; to nobody, once the connection is gone."""
@@ -242,6 +246,9 @@ class TlsWire(Wire):
         super().__init__(transport, holder)
         self._tls = tls
         self._is_shut = False
+
+    def lend_socket(self) -> int | None:
+        return None
 
     def write(self, data: bytes) -> None:
         if data and not self._is_shut:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from route_addon.carry.splice import LEAST_BYTES
 from tests.e2e.footprint import run_relay
 from tests.e2e.harness import ALICE, Client, Fleet, Router, build_request, check_secrets
 from tests.e2e.test_websockets import HANDSHAKE
@@ -31,6 +32,7 @@ MODULES = (
     "carry.http1.parts",
     "carry.relay",
     "carry.upstreams.resolve",
+    "carry.splice",
     "carry.spool",
     "carry.tunnel",
     "carry.listen.turns",
@@ -49,8 +51,9 @@ HOSTED_MODULES = (
 )
 """What has to do with connections by way of mitmproxy."""
 
-LAST_RESORTS = ("_guard", "connection_made")
-"""What catches faults cannot be broken and catch its own: it is a few lines for that reason."""
+LAST_RESORTS = ("_guard", "connection_made", "let_go")
+"""What catches faults, and what closes borrowed sockets after one, cannot be broken and catch its
+own: it is a few lines for that reason."""
 
 HOST_ALL = """
 class Asker:
@@ -63,6 +66,9 @@ ctx.master.addons.add(Asker())
 SECRET = b"eyJhbGciOiJSUzI1NiJ9.eyJrZXkiOjB9." + b"c2lnbmF0dXJl" * 30
 PATIENCE_S = 6.0
 """Longer than all times of the relay here, and the moment that a deadline may be late."""
+
+LONG = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * LEAST_BYTES) + bytes(2 * LEAST_BYTES)
+"""An answer that the kernel moves."""
 
 BREAK = """
 import importlib
@@ -229,6 +235,7 @@ def _check_fault(
         BREAK.format(module=module, path=path, secret=SECRET.decode("ascii"))
     )
     assert not trouble
+    fleet.pyos.play(LONG)
     try:
         refused = [
             _outcome(router, _ask(build_request(bad))),

@@ -11,6 +11,7 @@ from route_addon.carry.http1.content import ContentReader, content_reader
 from route_addon.carry.http1.heads import RawRequest, RequestReader
 from route_addon.carry.http1.writer import build_answer_head, build_chunk
 from route_addon.carry.request_id import make_request_id
+from route_addon.carry.splice import Sink
 from route_addon.carry.tunnel import TunnelMaker
 from route_addon.carry.upstreams.connection import UpstreamConnection
 from route_addon.carry.wire import Wire
@@ -316,6 +317,10 @@ class ClientHttp1:
             self._linger()
         else:
             self._end_exchange()
+
+    @property
+    def sink(self) -> Sink | None:
+        return self._wire
 
     @property
     def client(self) -> connection.Client:

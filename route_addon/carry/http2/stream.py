@@ -204,6 +204,10 @@ class Http2Stream:
     # For the exchange.
 
     @property
+    def sink(self) -> None:
+        return None
+
+    @property
     def client(self) -> connection.Client:
         return self._client.client
 

@@ -15,9 +15,11 @@ from typing import Final, NamedTuple, Protocol, cast
 
 from route_addon.carry.deadlines import NEVER, Deadlines, clock
 from route_addon.carry.faults import describe_fault, describe_refusal
-from route_addon.carry.http1.content import ContentReader, content_reader
+from route_addon.carry.http1.content import ContentReader, LengthReader, content_reader
 from route_addon.carry.http1.heads import AnswerReader, RawAnswer
+from route_addon.carry.kernel import lend_socket
 from route_addon.carry.reading import BoundedProtocol, hold_little, hold_nothing
+from route_addon.carry.splice import MOST_AT_ONCE, Sink, Splice, start_splice
 from route_addon.core.errors import (
     BadAnswer,
     RouteError,
@@ -70,6 +72,9 @@ class Requester(Protocol):
     def receive_answer_content(self, pieces: list[bytes], is_end: bool) -> None:
         """More of its content."""
 
+    def skip_answer_content(self, size: int) -> None:
+        """So many bytes of its content went to the client past this."""
+
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
         """The answer will not come, or not whole.
 
@@ -114,6 +119,9 @@ class UpstreamConnection(BoundedProtocol):
         self._is_silent = True
         self._is_sent = False
         self._keeps_alive = False
+        self._splice: Splice | None = None
+        self._may_splice = True
+        """Once for each answer."""
         self.is_lost = False
         self.is_paused = False
         """Whether the server does not read fast enough."""
@@ -139,6 +147,7 @@ class UpstreamConnection(BoundedProtocol):
         self._is_silent = True
         self._is_sent = False
         self._content = None
+        self._may_splice = True
 
     def write(self, data: bytes) -> None:
         """Send a part of the request, framed: the head, content, or both."""
@@ -155,17 +164,44 @@ class UpstreamConnection(BoundedProtocol):
         self._transport.write(data)
 
     def lend_socket(self) -> int | None:
-        """A descriptor to send to past the transport, which has sent all; to be closed.
+        """A descriptor to use past the transport (see ``kernel``); to be closed."""
+        return lend_socket(self._transport)
 
-        Returns:
-            None where nobody may: the transport has something to send, or encrypts.
-        """
-        transport = self._transport
-        has_more = transport.is_closing() or transport.get_write_buffer_size()
-        if has_more or transport.get_extra_info("sslcontext") is not None:
-            return None
-        # One of its own: the transport may be closed meanwhile, and its number be another's.
-        return os.dup(transport.get_extra_info("socket").fileno())
+    def splice_to(self, sink: Sink) -> None:
+        """Let the kernel move what is left of the answer's content, if that is much."""
+        content, upstreams = self._content, self._upstreams
+        if not self._may_splice or not isinstance(content, LengthReader):
+            return
+        if upstreams.splice_count < MOST_AT_ONCE:
+            self._splice = start_splice(self, sink, content.remaining)
+        if self._splice is not None:
+            self._may_splice = False
+            upstreams.splice_count += 1
+            self._transport.pause_reading()
+
+    # For what the kernel moves.
+
+    def guard(self, call: Callable[[], None]) -> None:
+        self._guard(call)
+
+    def skip(self, size: int) -> None:
+        content, requester = self._content, self._requester
+        assert isinstance(content, LengthReader) and requester is not None
+        content.remaining -= size
+        if self.deadline is not NEVER:
+            # Else it is the client that is waited for, though it has taken some.
+            self._expect_server()
+        requester.skip_answer_content(size)
+
+    def take_back(self) -> None:
+        self._end_splice()
+        self.resume_reading()
+
+    def _end_splice(self) -> None:
+        splice, self._splice = self._splice, None
+        if splice is not None:
+            self._upstreams.splice_count -= 1
+            splice.let_go()
 
     def pause_reading(self) -> None:
         """The client does not read: let the server wait. Its silence is our doing then."""
@@ -176,13 +212,14 @@ class UpstreamConnection(BoundedProtocol):
     def resume_reading(self) -> None:
         """The client reads again."""
         self._expect_server()
-        if not self._transport.is_closing():
+        if self._splice is None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def abandon(self) -> None:
         """The requester has gone: what still comes is for nobody."""
         self._requester = None
         self._upstreams.discard(self)
+        self._end_splice()
         if self._transport is not None:
             self._transport.abort()
 
@@ -209,6 +246,7 @@ class UpstreamConnection(BoundedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        self._end_splice()
         self._guard(self._end, exc)
 
     def pause_writing(self) -> None:
@@ -359,6 +397,8 @@ class Upstreams:
         self.tls = tls
         self._idle: dict[ServerKey, list[UpstreamConnection]] = {}
         self._idle_count = 0
+        self.splice_count = 0
+        """How many answers the kernel moves now."""
         self.time: Callable[[], float] = clock
 
     def take(self, key: ServerKey, is_repeatable: bool) -> UpstreamConnection | None:

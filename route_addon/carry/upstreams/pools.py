@@ -224,6 +224,9 @@ class _Probe:
     def receive_answer_content(self, pieces: list[bytes], is_end: bool) -> None:
         self.is_over = is_end
 
+    def skip_answer_content(self, size: int) -> None:
+        """All of it comes here."""
+
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
         self.is_over = True
         self._end(None)

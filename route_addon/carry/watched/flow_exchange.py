@@ -175,6 +175,9 @@ class FlowExchange(Exchange):
         if not self._is_asking:
             super().resume_answer()
 
+    def _splice_rest(self) -> None:
+        """What is watched comes here."""
+
     def receive_content(self, pieces: list[bytes], is_end: bool) -> None:
         super().receive_content(pieces, is_end)
         if self._is_asking and self.connection is not None:

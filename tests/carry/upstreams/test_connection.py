@@ -55,6 +55,9 @@ class Asker:
             self.is_whole = True
             self._over.set()
 
+    def skip_answer_content(self, size: int) -> None:
+        self.said.append(f"skip {size}")
+
     def upstream_failed(self, error: RouteError, *, is_untouched: bool) -> None:
         self.error, self.is_untouched = error, is_untouched
         self._over.set()
