@@ -5,6 +5,7 @@ byte, and afterwards the connection is asked for a sign of life: it has to be th
 closed, as the case says.
 """
 
+import contextlib
 import re
 import socket
 from collections.abc import Iterator, Mapping
@@ -512,6 +513,17 @@ def test_requests_before_the_end_of_the_connection(router: Router, fleet: Fleet)
         client.socket.shutdown(socket.SHUT_WR)
         assert _ids([client.read_answer() for _ in range(3)]) == [200] * 3
         assert client.is_closed()
+
+
+def test_many_that_end_behind_their_first_request(router: Router) -> None:
+    """Each of a rush is answered, whose end came before it was its turn."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(router.connect()) for _ in range(300)]
+        for client in clients:
+            client.send(build_request(b"/healthz"))
+            client.socket.shutdown(socket.SHUT_WR)
+        assert {client.read_answer().status for client in clients} == {200}
+        assert all(client.is_closed() for client in clients)
 
 
 def test_half_a_request_before_the_end_of_the_connection(router: Router, fleet: Fleet) -> None:

@@ -33,6 +33,7 @@ from route_addon.carry.wire import TlsWire, Wire
 
 logger = logging.getLogger(__name__)
 
+_TLS: Final = bytes((TLS_HANDSHAKE,))
 _MODE: Final = mode_specs.ProxyMode.parse(DEAD_END)
 
 
@@ -49,6 +50,7 @@ class Visitor(BoundedProtocol, Arrival):
     __slots__ = (
         "_client",
         "_handshake",
+        "_has_ended",
         "_relay",
         "_said",
         "_secure_since",
@@ -68,6 +70,8 @@ class Visitor(BoundedProtocol, Arrival):
         self._client: connection.Client | None = None
         self._said = b""
         """What it has said before it was let in."""
+        self._has_ended = False
+        """Whether it will say no more."""
 
     # As the transport's protocol.
 
@@ -94,6 +98,11 @@ class Visitor(BoundedProtocol, Arrival):
                 self._relay.turns.let_in(transport.get_extra_info("peername")[0], self)
         except Exception as fault:
             self._fail(fault, transport)
+
+    def eof_received(self) -> bool:
+        """Whoever waits for its turn may have asked for something; a handshake is in vain."""
+        self._has_ended = self._said[:1] not in (b"", _TLS)
+        return self._has_ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost(exc)
@@ -136,7 +145,10 @@ class Visitor(BoundedProtocol, Arrival):
         if data[0] == TLS_HANDSHAKE:
             self._begin_handshake(transport, data)
         else:
-            self._open(transport, Wire(transport, self), None).deliver(data)
+            wire = self._open(transport, Wire(transport, self), None)
+            wire.deliver(data)
+            if self._has_ended:
+                wire.eof_received()
 
     # TLS.
 
