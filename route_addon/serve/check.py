@@ -13,7 +13,7 @@ from route_addon.core.messages import Server
 from route_addon.options import OPTIONS, Option
 from route_addon.serve.arguments import Arguments, parse_arguments
 from route_addon.serve.cgroup import measure_room
-from route_addon.serve.lean import load_master
+from route_addon.serve.lean import load_master, refuse_deaf
 from route_addon.start import is_set, load_upstream_context, option_values
 
 
@@ -36,6 +36,7 @@ def run_check(arguments: Arguments) -> int:
 
 async def _check(arguments: Arguments) -> int:
     lean, route = load_master(arguments)
+    refuse_deaf(lean, route)
     settings, certificates = route.settings, route.certificates
     assert settings is not None and certificates is not None
     print("\n".join(_describe(settings, os.environ)))

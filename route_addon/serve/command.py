@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -10,11 +11,10 @@ from typing import Final, NamedTuple
 from route_addon.carry.listen.sockets import ListenAddress, ListenFault, open_sockets
 from route_addon.config.settings import MetricsAddress
 from route_addon.config.workers import Worker
-from route_addon.options import BadOption
 from route_addon.serve import check
 from route_addon.serve.arguments import PORT, Arguments, parse_arguments
 from route_addon.serve.cgroup import measure_room
-from route_addon.serve.lean import load_master, log_to_stderr
+from route_addon.serve.lean import load_master, log_to_stderr, refuse_deaf
 from route_addon.serve.loop import choose_loop
 from route_addon.serve.metrics.process import open_metrics, run_metrics
 from route_addon.serve.open_files import raise_limit
@@ -24,6 +24,8 @@ from route_addon.start import refuse_start
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_FOLDER: Final = 80
+"""A socket in it has a path of 107 bytes at most (sun_path)."""
 _LATE_S: Final = 4.0
 """How much longer than it may a drain takes at most. With the default it ends before the 30 s after
 which Kubernetes kills all of it."""
@@ -65,12 +67,16 @@ def main(argv: Sequence[str]) -> int:
 def _make_folder() -> "tempfile.TemporaryDirectory[str]":
     """The folder that all processes share."""
     try:
-        return tempfile.TemporaryDirectory(prefix="route-addon-")
+        folder = tempfile.TemporaryDirectory(prefix="route-addon-")
     except OSError as error:
         refuse_start(
             f"no temporary folder can be written to ({error.strerror}); "
             "mount one at /tmp, or name one by TMPDIR"
         )
+    if len(os.fsencode(folder.name)) > _LONGEST_FOLDER:
+        folder.cleanup()
+        refuse_start(f"TMPDIR={tempfile.gettempdir()}: is too long for sockets; name a shorter one")
+    return folder
 
 
 class _Plan(NamedTuple):
@@ -90,6 +96,7 @@ async def _plan(arguments: Arguments) -> _Plan:
     A configuration that cannot be used ends the process here, before anything listens.
     """
     lean, route = load_master(arguments)
+    refuse_deaf(lean, route)
     settings = route.settings
     assert settings is not None
     options = lean.options
@@ -98,9 +105,5 @@ async def _plan(arguments: Arguments) -> _Plan:
     addresses = settings.listen or (here,)
     has_certificate = bool(route.certificates)
     lean.close()
-    if not has_certificate and all(address.is_for_tls for address in addresses):
-        refuse_start(
-            str(BadOption("route_listen", options.route_listen, "needs a certificate: route_certs"))
-        )
     workers = settings.workers or measure_room().workers
     return _Plan(workers, addresses, has_certificate, settings.metrics, settings.drain.total_s)

@@ -86,6 +86,14 @@ def load_master(
     return lean, composition.route
 
 
+def refuse_deaf(lean: LeanMaster, route: RouteAddon) -> None:
+    """End the process where it would listen at nothing: all its addresses are for TLS."""
+    listen = route.settings.listen if route.settings is not None else ()
+    if listen and not route.certificates and all(address.is_for_tls for address in listen):
+        given = lean.options.route_listen
+        refuse_start(str(BadOption("route_listen", given, "needs a certificate: route_certs")))
+
+
 def _take_options(opts: options.Options, arguments: Arguments) -> None:
     # The guard opens the listener: mitmproxy's own would be a forward proxy's, for a moment.
     opts.update(mode=[])

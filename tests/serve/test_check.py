@@ -39,12 +39,21 @@ def test_by_serve(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "route_drain=25 (default)\n" in capsys.readouterr().out
 
 
-def test_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A configuration that cannot be used ends with its sentence and status 1."""
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("route_hsts=-1", "route_hsts=-1: must be a whole number"),
+        ("route_listen=443 ssl", "route_listen=443 ssl: needs a certificate: route_certs"),
+    ],
+)
+def test_refused(
+    setting: str, sentence: str, argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What ends a start ends the check, too: with its sentence and status 1."""
     with pytest.raises(SystemExit) as ended:
-        check.main([*argv, "--set", "route_hsts=-1"])
+        check.main([*argv, "--set", setting])
     assert ended.value.code == 1
-    assert "route_hsts=-1: must be a whole number" in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
 
 
 def test_connected(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
