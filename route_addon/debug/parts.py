@@ -3,6 +3,7 @@
 from route_addon.addon import RouteAddon
 from route_addon.debug.client_replay import ClientReplay
 from route_addon.debug.commands import Commands
+from route_addon.debug.console_key import ConsoleKey
 from route_addon.debug.explain_commands import ExplainCommands
 from route_addon.debug.history import History
 from route_addon.debug.judge import Judge
@@ -33,6 +34,7 @@ def build_parts(route: RouteAddon) -> list[object]:
         ExplainCommands(lambda: route.router, route.watch.mask),
         ReplayCommands(lambda: route.router),
         History(),
+        ConsoleKey(),
         Views(
             [
                 ExplanationView(lambda: route.router, route.watch.mask),

@@ -221,7 +221,8 @@ def test_what_stays(mitmweb: tuple[Router, Bar]) -> None:
 
 
 def test_console(shared_fleet: Fleet, key_options: Mapping[str, str], tmp_path: Path) -> None:
-    """In the console, each line of an answer is a row; what was typed is kept without a token."""
+    """In the console, each line of an answer is a row; what was typed is kept without a token.
+    One key explains the flow in focus."""
     port, token = free_port(), shared_fleet.alice.token.decode()
     options = {**shared_fleet.options, **key_options, "confdir": tmp_path}
     command = Command(options, program="mitmproxy", port=port)
@@ -229,6 +230,8 @@ def test_console(shared_fleet: Fleet, key_options: Mapping[str, str], tmp_path: 
         router.type(f":route.token.inspect {token}\r")
         router.wait_for("target policy")
         assert f"good: it opens {shared_fleet.alice.address} until " in router.log
+        router.type("qy")
+        router.wait_for("✓ request line     GET /healthz HTTP/1.1")
     history = (tmp_path / "command_history").read_text()
     assert history == "route.token.inspect\n"
 
