@@ -62,8 +62,7 @@ class Account(Report):
     def _begin_answer(self, status: int, pieces: list[bytes]) -> None:
         self.status = status
         self.first_byte = time.monotonic()
-        for piece in pieces:
-            self.sent_bytes += len(piece)
+        self.send(pieces)
 
     def send(self, pieces: list[bytes]) -> None:
         """Content of the answer is sent."""

@@ -313,7 +313,7 @@ class Exchange:
         """The answer's head has arrived."""
         forward, approach = self.forward, self.approach
         assert forward is not None and approach is not None
-        status = answer.status
+        _, status, reason, fields, content, declared, _, plain = answer
         if is_end and status != SWITCHING_PROTOCOLS:
             self.connection = None
         if approach.is_in_pool and approach.judge(status, is_body_kept=self._is_content_kept):
@@ -324,34 +324,30 @@ class Exchange:
             self._switch(forward, answer, pieces)
             return
         if self.head.method == b"HEAD" or status in BODILESS_STATUS:
-            length = answer.content_length if status != 204 else None
+            length = declared if status != 204 else None
         else:
-            length = CHUNKED if answer.length == UNTIL_END else answer.length
-        sent: Fields = answer.fields
-        stored_length = answer.content_length
-        encoded = encode_head(
-            self._relay.encoding, self.head, forward, status, answer.fields, length
-        )
+            length = CHUNKED if content == UNTIL_END else content
+        sent: Fields = fields
+        encoded = encode_head(self._relay.encoding, self.head, forward, status, fields, length)
         if encoded is not None:
             sent = encoded.fields
             if encoded.coding is not None:
-                stored_length = None
+                declared = None
                 length, pieces = self._encode(encoded.coding, pieces, is_end)
         caching = self._caching
         if caching is not None:
-            found = caching.judge(answer, sent, stored_length)
+            found = caching.judge(answer, sent, declared)
             if isinstance(found, Use):
                 self._abandon_connection()
                 self._serve(found)
                 return
             sent = [*sent, (b"Cache-Status", found)]
             caching.receive_content(pieces, is_end)
-        plain = answer.plain
-        if plain is not None and sent is answer.fields:
+        if plain is not None and sent is fields:
             sent = plain.secure(forward.hsts) if forward.hsts else plain
         else:
             sent = answer_fields(status, sent, forward)
-        self._send_answer(status, answer.reason, sent, length, pieces, is_end)
+        self._send_answer(status, reason, sent, length, pieces, is_end)
         if not is_end:
             self._splice_rest()
 

@@ -15,8 +15,8 @@ this proof fails, or that came in parts, is looked at line by line (``parts``).
 A client's requests differ in their first line, and seldom in their field lines. So what these mean
 is kept (``lines``): where the same bytes stand behind another first line of the same version,
 they mean the same, and end the head at the same place. An upstream's answers differ in some of
-their lines. So these are read one by one, and what each means is kept, unless it is long; and so
-is what a short head means as a whole: who is asked often says the same within a second.
+their lines. So these are read one by one, and what each means is kept, unless it is long. One
+that is asked often says the same within a second: what its last head means is kept as a whole.
 
 **Why our own code.** Heads of a browser (16 fields, a token among them) and of an upstream (8
 fields), time as a ratio to this module, on CPython 3.13:
@@ -260,10 +260,13 @@ class AnswerReader:
         limits: What a head may measure.
     """
 
-    __slots__ = ("_heads", "_limits", "_quick_bytes")
+    __slots__ = ("_head", "_heads", "_last", "_limits", "_quick_bytes")
 
     def __init__(self, limits: HeadLimits = ANSWER_LIMITS) -> None:
         self._limits = limits
+        self._last: RawAnswer | None = None
+        self._head = b""
+        """The last head, if it was short: all of it says what it means."""
         self._quick_bytes = limits.quick_bytes
         self._heads = HeadBuffer(limits, _ANSWER_RULES)
 
@@ -286,16 +289,20 @@ class AnswerReader:
         Raises:
             BadAnswer: Anything but a well-formed head within the limits (502).
         """
-        heads = self._heads
+        heads, last = self._heads, self._last
         if heads.held is None and 4 < (stop := data.find(HEAD_END) + 4) <= self._quick_bytes:
             head, rest = data[:stop], data[stop:]
+            if last is not None and head == self._head and method != b"HEAD":
+                return last, rest
         elif (taken := heads.take(data)) is None:
             return None
         else:
             head, rest = taken
-        answer = _answers[head] if method != b"HEAD" else _parse_answer(head, is_to_head=True)
-        if answer is None or len(answer.fields) > self._limits.fields:
+        answer = _parse_answer(head, method, self._limits)
+        if answer is None:
             heads.refuse(head)
+        if method != b"HEAD" and len(head) <= _REMEMBERED_HEAD_BYTES:
+            self._last, self._head = answer, head
         return answer, rest
 
 
@@ -346,8 +353,8 @@ def _parse_request(head: bytes, line: re.Match[bytes], limits: HeadLimits) -> Ra
 type _Values = tuple[bytes, ...]
 
 
-def _parse_answer(head: bytes, *, is_to_head: bool = False) -> RawAnswer | None:
-    """One whole head, perhaps of an answer to a HEAD; None when it is malformed."""
+def _parse_answer(head: bytes, method: bytes, limits: HeadLimits) -> RawAnswer | None:
+    """One whole head; None when it is malformed or has too many fields."""
     lines = head.split(b"\r\n")
     try:
         version, status, reason = _status_lines[lines[0]]
@@ -355,10 +362,12 @@ def _parse_answer(head: bytes, *, is_to_head: bool = False) -> RawAnswer | None:
         known = list(map(_answer_lines.__getitem__, lines[1:-2]))
     except _MalformedLine:
         return None
+    if len(known) > limits.fields:
+        return None
     fields, plain, framing = zip(*known, strict=True) if known else _NO_LINES
     length, declared, options = _read_framing(version, framing)
     keep_alive = _is_kept_alive(version, options)
-    if is_to_head or status == 304:
+    if method == b"HEAD" or status == 304:
         length = 0  # RFC 9112 6.3, rule 1, comes before all that the fields say
     elif status < 200 or status == 204:
         # These must not announce content (RFC 9110 8.6, RFC 9112 6.1). Where one does, content
@@ -438,7 +447,6 @@ def _parse_answer_line(line: bytes) -> _Line:
 # Servers say few things, and say them again and again.
 _status_lines = Spellings(_parse_status_line)
 _answer_lines = Spellings(_parse_answer_line, max_bytes=_REMEMBERED_LINE_BYTES)
-_answers = Spellings(_parse_answer, max_bytes=_REMEMBERED_HEAD_BYTES)
 
 
 def _sort_framing(fields: list[Field]) -> dict[bytes, _Values]:

@@ -6,7 +6,7 @@ locations are the table's, and there are no addresses, targets or users.
 
 import re
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from http import HTTPStatus
 from typing import Final
 
@@ -69,7 +69,7 @@ class Tally:
         """By location and slug."""
         self.cached: Counter[Labels] = Counter()
         """By location and what the HTTP cache said."""
-        self.locations: dict[str, LocationTally] = {}
+        self.locations: defaultdict[str, LocationTally] = defaultdict(LocationTally)
         self.open: set[Report] = set()
         """Requests and WebSockets that have not ended."""
 
@@ -85,9 +85,7 @@ class Tally:
         """A request, or a WebSocket, is over."""
         self.open.discard(report)
         name = location_name(report)
-        location = self.locations.get(name)
-        if location is None:
-            location = self.locations[name] = LocationTally()
+        location = self.locations[name]
         location.received_bytes += report.received_bytes
         location.sent_bytes += report.sent_bytes
         if report.is_cut:

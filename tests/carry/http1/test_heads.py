@@ -550,6 +550,18 @@ def test_answer_framing(
     assert framing == (answer.length, answer.content_length, answer.keep_alive)
 
 
+def test_an_answer_that_comes_again() -> None:
+    """What is kept of a head counts for that head alone, and not for the answer to a HEAD."""
+    reader, known = AnswerReader(), answer_with(LENGTH)
+    for method, length in ((b"GET", 5), (b"GET", 5), (b"HEAD", 0), (b"POST", 5)):
+        read = reader.read(known + b"hello", method)
+        assert read is not None
+        assert (read[0].length, read[0].content_length, read[1]) == (length, 5, b"hello")
+    read = reader.read(answer_with(b"Content-Length: 6"), b"GET")
+    assert read is not None
+    assert (read[0].length, read[1]) == (6, b"")
+
+
 BAD_ANSWERS = {
     "no status line": b"hello\r\n\r\n",
     "HTTP/0.9": b"<html>\r\n</html>\r\n\r\n",
