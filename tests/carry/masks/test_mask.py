@@ -249,6 +249,22 @@ def test_quick_look_at_a_token(text: bytes) -> None:
     assert hide_tokens(text, MASK.placeholder) == replace_tokens(text, MASK.placeholder)
 
 
+LETTER = st.sampled_from(b"aZ09-_")
+
+
+@given(
+    st.lists(LETTER, min_size=7, max_size=9).map(bytes),
+    st.sampled_from([b".", b"%2e", b"%2E", b"%2f", b"/"]),
+    st.lists(LETTER, min_size=63, max_size=65).map(bytes),
+    st.sampled_from([b"", b"%2e", b".", b"\n", b" "]),
+)
+def test_the_least_ending(before: bytes, dot: bytes, after: bytes, around: bytes) -> None:
+    """Eight letters, a dot and sixty-four more may be a token's, and no fewer."""
+    text = around + before + dot + after + around
+    is_ending = len(before) >= 8 and dot in (b".", b"%2e", b"%2E") and len(after) >= 64
+    assert may_hold_secret(text) is is_ending
+
+
 @given(ODD)
 def test_quick_look_at_a_text(text: bytes) -> None:
     """What could hold no secret holds none, with as many escapes taken out as anywhere."""

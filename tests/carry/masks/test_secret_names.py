@@ -1,6 +1,10 @@
 """Which names stand before secrets."""
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from route_addon.carry.masks.secret_names import (
     is_secret_argument,
@@ -102,3 +106,25 @@ def test_one_argument_in_much(argument: bytes) -> None:
     """OAuth's are found as arguments, and nowhere else."""
     assert may_name_secret(b"1" * 1000 + argument)
     assert not may_name_secret(b"1" * 1000 + argument[:4])
+
+
+STEMS = (
+    *("passw", "secret", "token", "jwt", "authorization", "api_key", "api-key"),
+    "desktopusercert",
+)
+WORDS = (*STEMS, "code=", "code%3d", "state=", "state%3d")
+PARTS = st.sampled_from(
+    [
+        *(word[:stop] for word in WORDS for stop in range(1, len(word) + 1)),
+        *(word[start:] for word in WORDS for start in range(1, len(word))),
+        *("=", "%", " ", "kk", "ww"),
+    ]
+)
+CASES = st.sampled_from([str, str.upper, str.title])
+
+
+@given(st.lists(st.tuples(PARTS, CASES), max_size=8))
+def test_every_word_in_any_case(parts: list[tuple[str, Callable[[str], str]]]) -> None:
+    """The search finds what a plain look for each word finds, and nothing else."""
+    text = "".join(change(part) for part, change in parts)
+    assert may_name_secret(text.encode()) is any(word in text.lower() for word in WORDS)
