@@ -163,6 +163,27 @@ def test_no_token(name: str, target: bytes) -> None:
     assert b"[token]" in line
 
 
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        (b"/oauth?code=geheim&b=1", "/oauth?code=[secret]&b=1"),
+        (b"/oauth?a=%20&state=geheim", "/oauth?a=%20&state=[secret]"),
+        (b"/API?c%6Fde=geheim", "/API?code=[secret]"),
+        (
+            b"/API?password=geheim#access_token=geheim",
+            "/API?password=[secret]#access_token=[secret]",
+        ),
+        (b"/a?to=https%3A%2F%2Fidp%3Fcode%3Dgeheim", "/a?to=https%3A%2F%2Fidp%3Fcode%3D[secret]"),
+        (b"/a?jwt_token=short&code=geheim", "/a?[token]&code=[secret]"),
+        (b"/a?estate=1&b=%20", "/a?estate=1&b=%20"),
+    ],
+)
+def test_no_secret_argument(target: bytes, shown: str) -> None:
+    """Nor do those of OAuth and the like stand there, in a page that asks neither."""
+    read = read_json(make_report(target, (b"Referer", b"https://idp.example" + target)))
+    assert (read["target"], read["referer"]) == (shown, "https://idp.example" + shown)
+
+
 HOSTILE = st.binary(max_size=3000).map(lambda text: text.translate(None, b"\r\n\0"))
 
 

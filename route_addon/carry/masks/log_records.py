@@ -8,7 +8,7 @@ import logging
 import traceback
 from typing import Any
 
-from route_addon.carry.masks.secret_names import replace_arguments
+from route_addon.carry.masks.secret_names import may_name_secret, replace_arguments
 from route_addon.core.credentials import redact
 
 _TOKEN = b"[token]"
@@ -29,10 +29,15 @@ class RedactedRecord(logging.LogRecord):
             self.exc_info = None
 
     def getMessage(self) -> str:
-        text = redact(super().getMessage().encode("utf-8", "surrogatepass"))
-        if self.name != _MITMWEB:
-            text = replace_arguments(text, _hide)
+        text = super().getMessage().encode("utf-8", "surrogatepass")
+        text = redact(text) if self.name == _MITMWEB else hide_secrets(text)
         return text.decode("utf-8", "surrogatepass")
+
+
+def hide_secrets(text: bytes) -> bytes:
+    """A text as a log may hold it: without tokens and secret arguments."""
+    text = redact(text)
+    return replace_arguments(text, _hide) if may_name_secret(text) else text
 
 
 def _hide(value: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """The lines of the access log: JSON, or nginx's combined format with a few words behind it.
 
-A line is ASCII without control bytes, whatever a client sends; it holds no token; and it is short
-enough for one write into a pipe, so that the lines of several workers never mix.
+A line is ASCII without control bytes, whatever a client sends; it holds no token, nor a secret that
+an argument's name tells; and it is short enough for one write into a pipe, so that the lines of
+several workers never mix.
 """
 
 import json
@@ -14,7 +15,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from route_addon.core.credentials import redact
+from route_addon.carry.masks.log_records import hide_secrets
 from route_addon.core.fields import Spellings
 from route_addon.core.forwarded import ForwardedFields, TrustedProxies
 from route_addon.core.messages import Fields, Forward, Peer
@@ -215,12 +216,12 @@ _UNREAD: Final = b'"method": null, "target": null, "version": null'
 
 
 def _show(text: bytes, max_bytes: int) -> str:
-    """A text without tokens, also where they are escaped; cut, and never inside a placeholder."""
-    shown = redact(text)
+    """A text without secrets, also where they are escaped; cut, and never inside a placeholder."""
+    shown = hide_secrets(text)
     if b"%" in shown:
         plain = unquote_to_bytes(shown)
-        if redact(plain) != plain:
-            shown = redact(plain)
+        if (hidden := hide_secrets(plain)) != plain:
+            shown = hidden
     return shown[:max_bytes].decode("utf-8", "backslashreplace")
 
 
