@@ -29,7 +29,7 @@ def attend(control):
 listener = socket.create_server(("127.0.0.1", 0))
 own = socket.create_server(("127.0.0.1", 0))
 workers = [Program("worker", partial(run, Worker(index, 2)), [listener]) for index in range(2)]
-sys.exit(Supervisor(workers, [Program("attendant", attend, [own])], ends_within_s=2).run())
+sys.exit(Supervisor(workers, [Program("attendant", attend, [own])], ends_within_s=@WITHIN_S@).run())
 """
 
 OBEY = """
@@ -49,12 +49,14 @@ class Parent:
     Args:
         body: What its workers do.
         attend: What their attendant does.
+        within_s: How long the end may take.
     """
 
-    def __init__(self, body: str, attend: str = "control.recv(1)") -> None:
+    def __init__(self, body: str, attend: str = "control.recv(1)", *, within_s: float = 60) -> None:
         body, attend = (textwrap.indent(textwrap.dedent(one), "    ") for one in (body, attend))
+        program = PROGRAM.replace("@BODY@", body).replace("@ATTEND@", attend)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.replace("@BODY@", body).replace("@ATTEND@", attend)],
+            [sys.executable, "-c", program.replace("@WITHIN_S@", str(within_s))],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -133,7 +135,8 @@ def test_a_worker_that_hangs() -> None:
             pass
         say("drained")
         return 0
-        """
+        """,
+        within_s=3,
     )
     parent.read("start 0", "start 1")
     parent.signal(signal.SIGTERM)
