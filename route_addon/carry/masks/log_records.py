@@ -8,7 +8,7 @@ import logging
 import traceback
 from typing import Any
 
-from route_addon.carry.masks.secret_names import may_name_secret, replace_arguments
+from route_addon.carry.masks.secret_names import replace_arguments
 from route_addon.core.credentials import redact
 
 _TOKEN = b"[token]"
@@ -37,7 +37,8 @@ class RedactedRecord(logging.LogRecord):
 def hide_secrets(text: bytes) -> bytes:
     """A text as a log may hold it: without tokens and secret arguments."""
     text = redact(text)
-    return replace_arguments(text, _hide) if may_name_secret(text) else text
+    may_hold_argument = b"=" in text or b"%3" in text
+    return replace_arguments(text, _hide) if may_hold_argument else text
 
 
 def _hide(value: bytes) -> bytes:
