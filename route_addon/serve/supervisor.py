@@ -203,10 +203,10 @@ class Supervisor:
 
     def _cut_late(self) -> None:
         """End who has not ended in time: one that hangs, or that somebody has stopped."""
-        if time.monotonic() >= self._end:
+        late = [seat.pid for seat in self._workers if seat.pid]
+        if late and time.monotonic() >= self._end:
             self._end = math.inf
-            late = ", ".join(str(seat.pid) for seat in self._workers if seat.pid)
-            logger.error("workers that do not end are killed: %s", late)
+            logger.error("workers that do not end are killed: %s", ", ".join(map(str, late)))
             self._cut(1)
 
     # Workers.
