@@ -76,8 +76,8 @@ class ClientHttp1:
     def receive_eof(self) -> None:
         """The client sends no more. Requests that are whole are still answered."""
         self._has_ended = True
-        is_waiting = self._exchange is not None or bool(self._unread)
-        if not is_waiting or self._content is not None:
+        # What nobody has wanted yet may be all that is missing.
+        if not self._unread and (self._exchange is None or self._content is not None):
             self._close()
 
     def lost(self) -> None:
