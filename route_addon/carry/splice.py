@@ -116,7 +116,9 @@ class Splice:
         if not self._held:
             # It has ended, or is lost: its transport finds out how.
             self._end()
-        elif not self._write():
+        elif self._write():
+            self._end_when_done()
+        elif self._is_open:
             self._loop.remove_reader(self._from)
             self._loop.add_writer(self._to, self._source.guard, self._write_more)
             self._sink.pause_writing()
@@ -125,16 +127,17 @@ class Splice:
 
     def _write_more(self) -> None:
         """The client takes more."""
-        if self._write() and self._is_open:
+        if self._write():
             self._loop.remove_writer(self._to)
             self._read_on()
+            self._end_when_done()
             self._sink.resume_writing()
 
     def _write(self) -> bool:
         """Write what the pipe holds.
 
         Returns:
-            False while the client takes no more.
+            Whether that was all: not while the client takes no more, or when it is gone.
         """
         while self._held:
             try:
@@ -144,12 +147,14 @@ class Splice:
             except OSError:
                 self.let_go()
                 self._sink.abort()
-                return True
+                return False
             self._held -= moved
             self._source.skip(moved)
+        return True
+
+    def _end_when_done(self) -> None:
         if not self._left:
             self._end()
-        return True
 
     def _end(self) -> None:
         self.let_go()

@@ -1,6 +1,7 @@
 """What the kernel moves from one socket to another, and when it does not."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from route_addon.carry import splice
 from route_addon.carry.reading import READ_BYTES
 from route_addon.carry.splice import LEAST_BYTES, Splice, start_splice
 
@@ -69,9 +71,9 @@ async def sink() -> AsyncIterator[Side]:
 
 
 def _start(source: Side, sink: Side) -> Splice:
-    splice = start_splice(source, sink, len(CONTENT))
-    assert splice is not None
-    return splice
+    moving = start_splice(source, sink, len(CONTENT))
+    assert moving is not None
+    return moving
 
 
 async def _wait(is_so: Callable[[], object]) -> None:
@@ -121,6 +123,23 @@ async def test_a_sink_that_waits(source: Side, sink: Side) -> None:
     await sending
 
 
+async def test_a_sink_that_waits_at_the_end(
+    source: Side, sink: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to go on, too, when all is moved: what follows must not be held up."""
+    monkeypatch.setattr(splice, "LEAST_BYTES", READ_BYTES)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += sink.socket.send(CONTENT[:1000])
+    assert start_splice(source, sink, READ_BYTES + 1000) is not None
+    source.peer.send(CONTENT[:1000])
+    await _wait(lambda: sink.told)
+    assert (await _receive(sink, filled + 1000))[filled:] == CONTENT[:1000]
+    await _wait(lambda: source.told)
+    assert (source.told, sink.told) == (["take back"], ["pause", "resume"])
+
+
 async def test_a_source_that_ends(source: Side, sink: Side) -> None:
     """What it said is moved; that it has ended it finds out itself."""
     _start(source, sink)
@@ -143,10 +162,10 @@ async def test_a_sink_that_is_gone(source: Side, sink: Side) -> None:
 async def test_closed(source: Side, sink: Side) -> None:
     """Nothing is moved any more, once or twice; and no descriptor is left."""
     before = _count_open()
-    splice = _start(source, sink)
+    moving = _start(source, sink)
     assert _count_open() == before + 4
-    splice.let_go()
-    splice.let_go()
+    moving.let_go()
+    moving.let_go()
     source.peer.send(b"beginning")
     await asyncio.sleep(0.01)
     assert (source.told, source.moved, _count_open()) == ([], 0, before)
