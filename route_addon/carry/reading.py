@@ -1,6 +1,9 @@
 """How much is read from a connection at once, and how little waits to be written to another."""
 
 import asyncio
+import contextlib
+import ssl
+from collections.abc import Iterator
 from typing import Final
 
 READ_BYTES: Final = 64 * 1024
@@ -51,3 +54,17 @@ class BoundedProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(bytes(_room[:nbytes]))
+
+
+def read_unread(transport: asyncio.Transport) -> Iterator[bytes]:
+    """What a peer sent by TLS before it left, and nobody was given: loops drop what waits there.
+
+    Half a MiB may wait while reading is paused.
+
+    Args:
+        transport: One whose end has come. Of one without TLS nothing waits.
+    """
+    tls = transport.get_extra_info("ssl_object")
+    with contextlib.suppress(ssl.SSLError):  # there is no more
+        while tls is not None and (data := tls.read(READ_BYTES)):
+            yield data

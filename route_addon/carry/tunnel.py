@@ -13,7 +13,7 @@ from typing import Final
 from route_addon.carry.deadlines import NEVER, Deadlines, clock
 from route_addon.carry.faults import describe_fault
 from route_addon.carry.kernel import keep_alive
-from route_addon.carry.reading import BoundedProtocol
+from route_addon.carry.reading import BoundedProtocol, read_unread
 from route_addon.carry.wire import Wire
 
 logger = logging.getLogger(__name__)
@@ -87,8 +87,13 @@ class Tunnel:
 
     def end_upstream(self) -> None:
         """The upstream sends no more."""
+        self._receive_unread()
         self.wire.write_eof()
         self._end_side("upstream")
+
+    def _receive_unread(self) -> None:
+        for data in read_unread(self.transport):
+            self.receive_from_upstream(data)
 
     def _end_side(self, side: str) -> None:
         """Once both sides have ended, all is over."""
@@ -122,6 +127,11 @@ class Tunnel:
         self._deadlines.discard(self)
         self.transport.abort()
         self.wire.abort()
+
+    def lose_upstream(self, *, is_orderly: bool) -> None:
+        """The upstream is gone."""
+        self._receive_unread()
+        self.lose_side(is_orderly=is_orderly)
 
     def lose_side(self, *, is_orderly: bool = False) -> None:
         """One side is gone. The other may still take what was sent before both had ended."""
@@ -197,7 +207,7 @@ class _UpstreamSide(BoundedProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._guard(self._tunnel.lose_side, is_orderly=exc is None)
+        self._guard(self._tunnel.lose_upstream, is_orderly=exc is None)
         if self._tunnel.on_upstream_lost is not None:
             self._guard(self._tunnel.on_upstream_lost)
 

@@ -1,7 +1,16 @@
 """How much is read at once, and how little waits to be written."""
 
 import asyncio
-from typing import cast
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import uvloop
 
 from route_addon.carry.reading import (
     HELD_BYTES,
@@ -9,7 +18,9 @@ from route_addon.carry.reading import (
     BoundedProtocol,
     hold_little,
     hold_more,
+    read_unread,
 )
+from tests.e2e.certificates import make_certificate
 
 
 class Reader(BoundedProtocol):
@@ -39,6 +50,82 @@ async def test_reads_are_bounded() -> None:
         await asyncio.wait_for(reader.ended.wait(), 10)
     assert sum(reader.sizes) == 20 * READ_BYTES
     assert max(reader.sizes) <= READ_BYTES
+
+
+class SecureReader(Reader):
+    """Takes at its end what it was not given."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for data in read_unread(self.transport):
+            self.data_received(data)
+        super().connection_lost(exc)
+
+
+class HastyServer(threading.Thread):
+    """Sends by TLS all that it has, and leaves.
+
+    Args:
+        context: Its certificate.
+        size: How much, in bytes, after a first one.
+    """
+
+    def __init__(self, context: ssl.SSLContext, size: int) -> None:
+        super().__init__(daemon=True)
+        self.may_send = threading.Event()
+        self._context = context
+        self._size = size
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def run(self) -> None:
+        with (
+            self._listener,
+            self._context.wrap_socket(self._listener.accept()[0], server_side=True) as connection,
+        ):
+            connection.sendall(b"x")
+            self.may_send.wait(10)
+            connection.sendall(bytes(self._size))
+            connection.settimeout(0.1)
+            with contextlib.suppress(OSError):
+                connection.unwrap()
+
+
+type Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("blocks", [1, 3, 10])
+def test_the_end_of_what_comes_by_tls(run: Run, blocks: int, tmp_path: Path) -> None:
+    """What waits when the server leaves is there to be read, by either loop."""
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_bytes(make_certificate("localhost"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = HastyServer(context, blocks * READ_BYTES)
+    server.start()
+
+    async def read() -> None:
+        transport, reader = await asyncio.get_running_loop().create_connection(
+            SecureReader,
+            "127.0.0.1",
+            server.port,
+            ssl=ssl.create_default_context(cafile=certificate),
+            server_hostname="localhost",
+        )
+        async with asyncio.timeout(10):
+            while not reader.sizes:
+                await asyncio.sleep(0.01)
+            transport.pause_reading()
+            server.may_send.set()
+            await asyncio.to_thread(server.join)
+            transport.resume_reading()
+            await reader.ended.wait()
+        assert sum(reader.sizes) == 1 + blocks * READ_BYTES
+
+    run(read())
 
 
 class Writer(asyncio.Protocol):

@@ -28,6 +28,7 @@ from tests.e2e.harness import (
     Client,
     Command,
     Fleet,
+    Request,
     Router,
     Wire,
     build_request,
@@ -829,3 +830,42 @@ def test_an_upstream_without_tls(start: Callable[..., Router]) -> None:
         thread.join()
     router.wait_for("502 upstream_refused")
     assert received[0].startswith(b"\x16")
+
+
+@pytest.mark.parametrize("watch", ["never", "always"])
+def test_an_upstream_that_leaves_before_the_client_has_all(
+    start: Callable[..., Router],
+    tls_backend: Callable[..., TlsBackend],
+    ca_file: Path,
+    watch: str,
+) -> None:
+    """A client that reads slowly gets the answer to its end, though only that is its end."""
+    body = os.urandom(8 * 1024 * 1024)
+
+    def leave(wire: Wire, request: Request) -> None:
+        wire.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+        secure = wire.socket
+        assert isinstance(secure, ssl.SSLSocket)
+        # It says that it ends, and does not wait for a word on that.
+        secure.settimeout(0.01)
+        with contextlib.suppress(OSError):
+            secure.unwrap()
+        wire.close()
+
+    backend = tls_backend("localhost")
+    backend.play(leave)
+    router = start(
+        route_website=f"https://localhost:{backend.port}",
+        route_upstream_ca=ca_file,
+        route_watch=watch,
+        route_http_cache="none",
+    )
+    with router.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+        client.send(build_request(b"/x", version=b"HTTP/1.0"))
+        received = bytearray()
+        while data := client.receive():
+            received += data
+            time.sleep(0.0005)
+    assert received.endswith(body[-100:])
+    assert received.partition(b"\r\n\r\n")[2] == body

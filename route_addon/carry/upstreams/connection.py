@@ -18,7 +18,7 @@ from route_addon.carry.faults import describe_fault, describe_refusal
 from route_addon.carry.http1.content import ContentReader, LengthReader, content_reader
 from route_addon.carry.http1.heads import AnswerReader, RawAnswer
 from route_addon.carry.kernel import lend_socket
-from route_addon.carry.reading import BoundedProtocol, hold_little, hold_nothing
+from route_addon.carry.reading import BoundedProtocol, hold_little, hold_nothing, read_unread
 from route_addon.carry.splice import MOST_AT_ONCE, Sink, Splice, start_splice
 from route_addon.core.errors import (
     BadAnswer,
@@ -351,6 +351,9 @@ class UpstreamConnection(BoundedProtocol):
         """The server has closed."""
         while exc is not None and self._requester is not None and (data := self._read_rest()):
             self._receive(self._requester, data)
+        for data in read_unread(self._transport):
+            if self._requester is not None:
+                self._receive(self._requester, data)
         requester, content = self._requester, self._content
         self._requester = None
         self._upstreams.discard(self)
